@@ -1,0 +1,634 @@
+import datetime
+
+from google.protobuf import any_pb2 as _any_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class DataType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DATA_TYPE_UNSPECIFIED: _ClassVar[DataType]
+    DATA_TYPE_BOOL: _ClassVar[DataType]
+    DATA_TYPE_UINT8: _ClassVar[DataType]
+    DATA_TYPE_INT8: _ClassVar[DataType]
+    DATA_TYPE_UINT16: _ClassVar[DataType]
+    DATA_TYPE_INT16: _ClassVar[DataType]
+    DATA_TYPE_UINT32: _ClassVar[DataType]
+    DATA_TYPE_INT32: _ClassVar[DataType]
+    DATA_TYPE_UINT64: _ClassVar[DataType]
+    DATA_TYPE_INT64: _ClassVar[DataType]
+    DATA_TYPE_FLOAT16: _ClassVar[DataType]
+    DATA_TYPE_BFLOAT16: _ClassVar[DataType]
+    DATA_TYPE_FLOAT32: _ClassVar[DataType]
+    DATA_TYPE_FLOAT64: _ClassVar[DataType]
+
+class Layout(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LAYOUT_UNSPECIFIED: _ClassVar[Layout]
+    LAYOUT_NCHW: _ClassVar[Layout]
+    LAYOUT_NHWC: _ClassVar[Layout]
+
+class HeadKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HEAD_KIND_UNSPECIFIED: _ClassVar[HeadKind]
+    HEAD_KIND_POOLING_LINEAR: _ClassVar[HeadKind]
+    HEAD_KIND_CONVOLUTION_POOLING: _ClassVar[HeadKind]
+    HEAD_KIND_FLATTEN_DENSE: _ClassVar[HeadKind]
+    HEAD_KIND_OTHER: _ClassVar[HeadKind]
+
+class HeatmapStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HEATMAP_STATUS_UNSPECIFIED: _ClassVar[HeatmapStatus]
+    HEATMAP_STATUS_OK: _ClassVar[HeatmapStatus]
+    HEATMAP_STATUS_ALL_NONPOSITIVE: _ClassVar[HeatmapStatus]
+    HEATMAP_STATUS_CONSTANT: _ClassVar[HeatmapStatus]
+    HEATMAP_STATUS_GUARDED: _ClassVar[HeatmapStatus]
+DATA_TYPE_UNSPECIFIED: DataType
+DATA_TYPE_BOOL: DataType
+DATA_TYPE_UINT8: DataType
+DATA_TYPE_INT8: DataType
+DATA_TYPE_UINT16: DataType
+DATA_TYPE_INT16: DataType
+DATA_TYPE_UINT32: DataType
+DATA_TYPE_INT32: DataType
+DATA_TYPE_UINT64: DataType
+DATA_TYPE_INT64: DataType
+DATA_TYPE_FLOAT16: DataType
+DATA_TYPE_BFLOAT16: DataType
+DATA_TYPE_FLOAT32: DataType
+DATA_TYPE_FLOAT64: DataType
+LAYOUT_UNSPECIFIED: Layout
+LAYOUT_NCHW: Layout
+LAYOUT_NHWC: Layout
+HEAD_KIND_UNSPECIFIED: HeadKind
+HEAD_KIND_POOLING_LINEAR: HeadKind
+HEAD_KIND_CONVOLUTION_POOLING: HeadKind
+HEAD_KIND_FLATTEN_DENSE: HeadKind
+HEAD_KIND_OTHER: HeadKind
+HEATMAP_STATUS_UNSPECIFIED: HeatmapStatus
+HEATMAP_STATUS_OK: HeatmapStatus
+HEATMAP_STATUS_ALL_NONPOSITIVE: HeatmapStatus
+HEATMAP_STATUS_CONSTANT: HeatmapStatus
+HEATMAP_STATUS_GUARDED: HeatmapStatus
+
+class Tensor(_message.Message):
+    __slots__ = ("data_type", "shape", "data")
+    DATA_TYPE_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data_type: DataType
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    data: bytes
+    def __init__(self, data_type: _Optional[_Union[DataType, str]] = ..., shape: _Optional[_Iterable[int]] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class TensorSpec(_message.Message):
+    __slots__ = ("name", "data_type", "shape", "dim_names")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DATA_TYPE_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    DIM_NAMES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    data_type: DataType
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    dim_names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., data_type: _Optional[_Union[DataType, str]] = ..., shape: _Optional[_Iterable[int]] = ..., dim_names: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Model(_message.Message):
+    __slots__ = ("digest", "name", "size", "uploaded", "card", "preprocessing", "class_names")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    UPLOADED_FIELD_NUMBER: _ClassVar[int]
+    CARD_FIELD_NUMBER: _ClassVar[int]
+    PREPROCESSING_FIELD_NUMBER: _ClassVar[int]
+    CLASS_NAMES_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    name: str
+    size: int
+    uploaded: _timestamp_pb2.Timestamp
+    card: Card
+    preprocessing: Preprocessing
+    class_names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, digest: _Optional[str] = ..., name: _Optional[str] = ..., size: _Optional[int] = ..., uploaded: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., card: _Optional[_Union[Card, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., class_names: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Card(_message.Message):
+    __slots__ = ("inputs", "outputs", "scores", "layers", "default_layer", "default_layer_reason", "head", "methods", "batch", "opset", "ir_version", "producer", "parameters", "notes", "execution_provider")
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_LAYER_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_LAYER_REASON_FIELD_NUMBER: _ClassVar[int]
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    METHODS_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    OPSET_FIELD_NUMBER: _ClassVar[int]
+    IR_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    inputs: _containers.RepeatedCompositeFieldContainer[Input]
+    outputs: _containers.RepeatedCompositeFieldContainer[TensorSpec]
+    scores: Scores
+    layers: _containers.RepeatedCompositeFieldContainer[Layer]
+    default_layer: str
+    default_layer_reason: str
+    head: Head
+    methods: _containers.RepeatedCompositeFieldContainer[MethodSupport]
+    batch: Batch
+    opset: int
+    ir_version: int
+    producer: str
+    parameters: int
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    execution_provider: str
+    def __init__(self, inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[TensorSpec, _Mapping]]] = ..., scores: _Optional[_Union[Scores, _Mapping]] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., default_layer: _Optional[str] = ..., default_layer_reason: _Optional[str] = ..., head: _Optional[_Union[Head, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[MethodSupport, _Mapping]]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., opset: _Optional[int] = ..., ir_version: _Optional[int] = ..., producer: _Optional[str] = ..., parameters: _Optional[int] = ..., notes: _Optional[_Iterable[str]] = ..., execution_provider: _Optional[str] = ...) -> None: ...
+
+class Input(_message.Message):
+    __slots__ = ("tensor", "layout")
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    LAYOUT_FIELD_NUMBER: _ClassVar[int]
+    tensor: TensorSpec
+    layout: Layout
+    def __init__(self, tensor: _Optional[_Union[TensorSpec, _Mapping]] = ..., layout: _Optional[_Union[Layout, str]] = ...) -> None: ...
+
+class Scores(_message.Message):
+    __slots__ = ("tensor", "output", "activation", "explanation")
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    tensor: TensorSpec
+    output: str
+    activation: str
+    explanation: str
+    def __init__(self, tensor: _Optional[_Union[TensorSpec, _Mapping]] = ..., output: _Optional[str] = ..., activation: _Optional[str] = ..., explanation: _Optional[str] = ...) -> None: ...
+
+class Layer(_message.Message):
+    __slots__ = ("name", "node", "operator", "shape", "on_every_path", "axes")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    ON_EVERY_PATH_FIELD_NUMBER: _ClassVar[int]
+    AXES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    node: str
+    operator: str
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    on_every_path: bool
+    axes: str
+    def __init__(self, name: _Optional[str] = ..., node: _Optional[str] = ..., operator: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., on_every_path: _Optional[bool] = ..., axes: _Optional[str] = ...) -> None: ...
+
+class Head(_message.Message):
+    __slots__ = ("kind", "explanation", "operators", "operators_without_rule")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    OPERATORS_FIELD_NUMBER: _ClassVar[int]
+    OPERATORS_WITHOUT_RULE_FIELD_NUMBER: _ClassVar[int]
+    kind: HeadKind
+    explanation: str
+    operators: _containers.RepeatedScalarFieldContainer[str]
+    operators_without_rule: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, kind: _Optional[_Union[HeadKind, str]] = ..., explanation: _Optional[str] = ..., operators: _Optional[_Iterable[str]] = ..., operators_without_rule: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class MethodSupport(_message.Message):
+    __slots__ = ("method", "available", "why_not")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    WHY_NOT_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    available: bool
+    why_not: str
+    def __init__(self, method: _Optional[str] = ..., available: _Optional[bool] = ..., why_not: _Optional[str] = ...) -> None: ...
+
+class Batch(_message.Message):
+    __slots__ = ("dynamic", "explanation")
+    DYNAMIC_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    dynamic: bool
+    explanation: str
+    def __init__(self, dynamic: _Optional[bool] = ..., explanation: _Optional[str] = ...) -> None: ...
+
+class Preprocessing(_message.Message):
+    __slots__ = ("preset", "mean", "std", "color", "fit", "height", "width", "crop", "interpolation")
+    class Color(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        COLOR_UNSPECIFIED: _ClassVar[Preprocessing.Color]
+        COLOR_RGB: _ClassVar[Preprocessing.Color]
+        COLOR_BGR: _ClassVar[Preprocessing.Color]
+        COLOR_GREY: _ClassVar[Preprocessing.Color]
+    COLOR_UNSPECIFIED: Preprocessing.Color
+    COLOR_RGB: Preprocessing.Color
+    COLOR_BGR: Preprocessing.Color
+    COLOR_GREY: Preprocessing.Color
+    class Fit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        FIT_UNSPECIFIED: _ClassVar[Preprocessing.Fit]
+        FIT_CROP: _ClassVar[Preprocessing.Fit]
+        FIT_STRETCH: _ClassVar[Preprocessing.Fit]
+        FIT_PAD: _ClassVar[Preprocessing.Fit]
+    FIT_UNSPECIFIED: Preprocessing.Fit
+    FIT_CROP: Preprocessing.Fit
+    FIT_STRETCH: Preprocessing.Fit
+    FIT_PAD: Preprocessing.Fit
+    class Interpolation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        INTERPOLATION_UNSPECIFIED: _ClassVar[Preprocessing.Interpolation]
+        INTERPOLATION_BILINEAR: _ClassVar[Preprocessing.Interpolation]
+        INTERPOLATION_BICUBIC: _ClassVar[Preprocessing.Interpolation]
+        INTERPOLATION_NEAREST: _ClassVar[Preprocessing.Interpolation]
+    INTERPOLATION_UNSPECIFIED: Preprocessing.Interpolation
+    INTERPOLATION_BILINEAR: Preprocessing.Interpolation
+    INTERPOLATION_BICUBIC: Preprocessing.Interpolation
+    INTERPOLATION_NEAREST: Preprocessing.Interpolation
+    PRESET_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    STD_FIELD_NUMBER: _ClassVar[int]
+    COLOR_FIELD_NUMBER: _ClassVar[int]
+    FIT_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    CROP_FIELD_NUMBER: _ClassVar[int]
+    INTERPOLATION_FIELD_NUMBER: _ClassVar[int]
+    preset: str
+    mean: _containers.RepeatedScalarFieldContainer[float]
+    std: _containers.RepeatedScalarFieldContainer[float]
+    color: Preprocessing.Color
+    fit: Preprocessing.Fit
+    height: int
+    width: int
+    crop: float
+    interpolation: Preprocessing.Interpolation
+    def __init__(self, preset: _Optional[str] = ..., mean: _Optional[_Iterable[float]] = ..., std: _Optional[_Iterable[float]] = ..., color: _Optional[_Union[Preprocessing.Color, str]] = ..., fit: _Optional[_Union[Preprocessing.Fit, str]] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., crop: _Optional[float] = ..., interpolation: _Optional[_Union[Preprocessing.Interpolation, str]] = ...) -> None: ...
+
+class GetUploadRequest(_message.Message):
+    __slots__ = ("digest",)
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    def __init__(self, digest: _Optional[str] = ...) -> None: ...
+
+class GetUploadResponse(_message.Message):
+    __slots__ = ("committed", "complete")
+    COMMITTED_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    committed: int
+    complete: bool
+    def __init__(self, committed: _Optional[int] = ..., complete: _Optional[bool] = ...) -> None: ...
+
+class UploadRequest(_message.Message):
+    __slots__ = ("header", "chunk")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    header: UploadHeader
+    chunk: bytes
+    def __init__(self, header: _Optional[_Union[UploadHeader, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
+
+class UploadHeader(_message.Message):
+    __slots__ = ("digest", "size", "offset", "name", "preprocessing", "class_names")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PREPROCESSING_FIELD_NUMBER: _ClassVar[int]
+    CLASS_NAMES_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    size: int
+    offset: int
+    name: str
+    preprocessing: Preprocessing
+    class_names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, digest: _Optional[str] = ..., size: _Optional[int] = ..., offset: _Optional[int] = ..., name: _Optional[str] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., class_names: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class UploadResponse(_message.Message):
+    __slots__ = ("model", "known")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    model: Model
+    known: bool
+    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ..., known: _Optional[bool] = ...) -> None: ...
+
+class GetRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class GetResponse(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: Model
+    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+
+class ListRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListResponse(_message.Message):
+    __slots__ = ("models", "next_page_token")
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedCompositeFieldContainer[Model]
+    next_page_token: str
+    def __init__(self, models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class UpdateRequest(_message.Message):
+    __slots__ = ("model", "name", "preprocessing", "class_names")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PREPROCESSING_FIELD_NUMBER: _ClassVar[int]
+    CLASS_NAMES_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    name: str
+    preprocessing: Preprocessing
+    class_names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, model: _Optional[str] = ..., name: _Optional[str] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., class_names: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class UpdateResponse(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: Model
+    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+
+class DeleteRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class DeleteResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ExportRequest(_message.Message):
+    __slots__ = ("model", "layer", "method")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    layer: str
+    method: str
+    def __init__(self, model: _Optional[str] = ..., layer: _Optional[str] = ..., method: _Optional[str] = ...) -> None: ...
+
+class ExportResponse(_message.Message):
+    __slots__ = ("chunk", "size", "digest")
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    chunk: bytes
+    size: int
+    digest: str
+    def __init__(self, chunk: _Optional[bytes] = ..., size: _Optional[int] = ..., digest: _Optional[str] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("question", "inputs", "pictures")
+    class InputsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Tensor
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    PICTURES_FIELD_NUMBER: _ClassVar[int]
+    question: Question
+    inputs: _containers.MessageMap[str, Tensor]
+    pictures: _containers.RepeatedCompositeFieldContainer[Picture]
+    def __init__(self, question: _Optional[_Union[Question, _Mapping]] = ..., inputs: _Optional[_Mapping[str, Tensor]] = ..., pictures: _Optional[_Iterable[_Union[Picture, _Mapping]]] = ...) -> None: ...
+
+class Picture(_message.Message):
+    __slots__ = ("file", "pixels")
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    PIXELS_FIELD_NUMBER: _ClassVar[int]
+    file: bytes
+    pixels: Tensor
+    def __init__(self, file: _Optional[bytes] = ..., pixels: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+
+class Question(_message.Message):
+    __slots__ = ("model", "method", "parameters", "targets", "layer", "profile", "rendering", "preprocessing")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    RENDERING_FIELD_NUMBER: _ClassVar[int]
+    PREPROCESSING_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    method: str
+    parameters: _struct_pb2.Struct
+    targets: _containers.RepeatedCompositeFieldContainer[Target]
+    layer: str
+    profile: str
+    rendering: Rendering
+    preprocessing: Preprocessing
+    def __init__(self, model: _Optional[str] = ..., method: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., layer: _Optional[str] = ..., profile: _Optional[str] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ...) -> None: ...
+
+class Target(_message.Message):
+    __slots__ = ("class_index", "class_name", "top", "seed")
+    CLASS_INDEX_FIELD_NUMBER: _ClassVar[int]
+    CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    class_index: int
+    class_name: str
+    top: int
+    seed: Tensor
+    def __init__(self, class_index: _Optional[int] = ..., class_name: _Optional[str] = ..., top: _Optional[int] = ..., seed: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+
+class Rendering(_message.Message):
+    __slots__ = ("size", "height", "width", "relu", "normalize", "data_type")
+    class Size(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        SIZE_UNSPECIFIED: _ClassVar[Rendering.Size]
+        SIZE_LAYER: _ClassVar[Rendering.Size]
+        SIZE_INPUT: _ClassVar[Rendering.Size]
+        SIZE_EXPLICIT: _ClassVar[Rendering.Size]
+    SIZE_UNSPECIFIED: Rendering.Size
+    SIZE_LAYER: Rendering.Size
+    SIZE_INPUT: Rendering.Size
+    SIZE_EXPLICIT: Rendering.Size
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    RELU_FIELD_NUMBER: _ClassVar[int]
+    NORMALIZE_FIELD_NUMBER: _ClassVar[int]
+    DATA_TYPE_FIELD_NUMBER: _ClassVar[int]
+    size: Rendering.Size
+    height: int
+    width: int
+    relu: bool
+    normalize: bool
+    data_type: DataType
+    def __init__(self, size: _Optional[_Union[Rendering.Size, str]] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., relu: _Optional[bool] = ..., normalize: _Optional[bool] = ..., data_type: _Optional[_Union[DataType, str]] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("explanation", "progress")
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    explanation: Explanation
+    progress: float
+    def __init__(self, explanation: _Optional[_Union[Explanation, _Mapping]] = ..., progress: _Optional[float] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("heatmap", "image", "target", "layer", "method", "status", "note", "provenance")
+    HEATMAP_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
+    heatmap: Tensor
+    image: int
+    target: ResolvedTarget
+    layer: str
+    method: str
+    status: HeatmapStatus
+    note: str
+    provenance: Provenance
+    def __init__(self, heatmap: _Optional[_Union[Tensor, _Mapping]] = ..., image: _Optional[int] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., layer: _Optional[str] = ..., method: _Optional[str] = ..., status: _Optional[_Union[HeatmapStatus, str]] = ..., note: _Optional[str] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ...) -> None: ...
+
+class ResolvedTarget(_message.Message):
+    __slots__ = ("class_index", "class_name", "score", "output")
+    CLASS_INDEX_FIELD_NUMBER: _ClassVar[int]
+    CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    class_index: int
+    class_name: str
+    score: float
+    output: float
+    def __init__(self, class_index: _Optional[int] = ..., class_name: _Optional[str] = ..., score: _Optional[float] = ..., output: _Optional[float] = ...) -> None: ...
+
+class Provenance(_message.Message):
+    __slots__ = ("model_digest", "graph_digest", "execution_provider", "versions", "parameters", "profile", "steps", "forward_passes", "preprocessing", "preprocessing_assumed")
+    class VersionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    FORWARD_PASSES_FIELD_NUMBER: _ClassVar[int]
+    PREPROCESSING_FIELD_NUMBER: _ClassVar[int]
+    PREPROCESSING_ASSUMED_FIELD_NUMBER: _ClassVar[int]
+    model_digest: str
+    graph_digest: str
+    execution_provider: str
+    versions: _containers.ScalarMap[str, str]
+    parameters: _struct_pb2.Struct
+    profile: str
+    steps: _containers.RepeatedScalarFieldContainer[str]
+    forward_passes: float
+    preprocessing: Preprocessing
+    preprocessing_assumed: bool
+    def __init__(self, model_digest: _Optional[str] = ..., graph_digest: _Optional[str] = ..., execution_provider: _Optional[str] = ..., versions: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., profile: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ..., forward_passes: _Optional[float] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., preprocessing_assumed: _Optional[bool] = ...) -> None: ...
+
+class ExplainManyRequest(_message.Message):
+    __slots__ = ("item", "request")
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    item: str
+    request: ExplainRequest
+    def __init__(self, item: _Optional[str] = ..., request: _Optional[_Union[ExplainRequest, _Mapping]] = ...) -> None: ...
+
+class ExplainManyResponse(_message.Message):
+    __slots__ = ("item", "response", "status")
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    item: str
+    response: ExplainResponse
+    status: Status
+    def __init__(self, item: _Optional[str] = ..., response: _Optional[_Union[ExplainResponse, _Mapping]] = ..., status: _Optional[_Union[Status, _Mapping]] = ...) -> None: ...
+
+class ListMethodsRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class ListMethodsResponse(_message.Message):
+    __slots__ = ("methods", "presets")
+    METHODS_FIELD_NUMBER: _ClassVar[int]
+    PRESETS_FIELD_NUMBER: _ClassVar[int]
+    methods: _containers.RepeatedCompositeFieldContainer[Method]
+    presets: _containers.RepeatedCompositeFieldContainer[Preprocessing]
+    def __init__(self, methods: _Optional[_Iterable[_Union[Method, _Mapping]]] = ..., presets: _Optional[_Iterable[_Union[Preprocessing, _Mapping]]] = ...) -> None: ...
+
+class Method(_message.Message):
+    __slots__ = ("name", "summary", "documentation", "parameters", "needs_gradients", "support")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTATION_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_GRADIENTS_FIELD_NUMBER: _ClassVar[int]
+    SUPPORT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    summary: str
+    documentation: str
+    parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
+    needs_gradients: bool
+    support: MethodSupport
+    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., documentation: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., needs_gradients: _Optional[bool] = ..., support: _Optional[_Union[MethodSupport, _Mapping]] = ...) -> None: ...
+
+class Parameter(_message.Message):
+    __slots__ = ("name", "type", "default", "documentation")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTATION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    type: str
+    default: _struct_pb2.Value
+    documentation: str
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., default: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., documentation: _Optional[str] = ...) -> None: ...
+
+class Status(_message.Message):
+    __slots__ = ("code", "message", "details")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    message: str
+    details: _containers.RepeatedCompositeFieldContainer[_any_pb2.Any]
+    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ..., details: _Optional[_Iterable[_Union[_any_pb2.Any, _Mapping]]] = ...) -> None: ...
+
+class ErrorInfo(_message.Message):
+    __slots__ = ("reason", "domain", "metadata")
+    class MetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    domain: str
+    metadata: _containers.ScalarMap[str, str]
+    def __init__(self, reason: _Optional[str] = ..., domain: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...

@@ -1,0 +1,1 @@
+"""One process a device, supervised; tensors cross in shared memory."""
