@@ -50,6 +50,7 @@ class HeatmapStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HEATMAP_STATUS_ALL_NONPOSITIVE: _ClassVar[HeatmapStatus]
     HEATMAP_STATUS_CONSTANT: _ClassVar[HeatmapStatus]
     HEATMAP_STATUS_GUARDED: _ClassVar[HeatmapStatus]
+    HEATMAP_STATUS_NOT_FINITE: _ClassVar[HeatmapStatus]
 DATA_TYPE_UNSPECIFIED: DataType
 DATA_TYPE_BOOL: DataType
 DATA_TYPE_UINT8: DataType
@@ -77,6 +78,7 @@ HEATMAP_STATUS_OK: HeatmapStatus
 HEATMAP_STATUS_ALL_NONPOSITIVE: HeatmapStatus
 HEATMAP_STATUS_CONSTANT: HeatmapStatus
 HEATMAP_STATUS_GUARDED: HeatmapStatus
+HEATMAP_STATUS_NOT_FINITE: HeatmapStatus
 
 class Tensor(_message.Message):
     __slots__ = ("data_type", "shape", "data")

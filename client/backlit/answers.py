@@ -1,0 +1,115 @@
+"""What comes back: explanations, with the story of how each was made."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from google.protobuf.json_format import MessageToDict
+
+from backlit.preprocessing import Preprocessing
+from backlit.words import word
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.tensors import to_array
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How an answer was made: the same provenance and input give the same heatmap.
+
+    `execution_provider` is the one that was really used, `steps` what was done to the raw map, `forward_passes` those of
+    the whole network for this image; `preprocessing` is None unless the server prepared a picture, and
+    `preprocessing_assumed` says that nobody declared it for this model.
+    """
+
+    model_digest: str
+    graph_digest: str
+    execution_provider: str
+    versions: dict[str, str]
+    parameters: dict[str, object]
+    profile: str
+    steps: tuple[str, ...]
+    forward_passes: float
+    preprocessing: Preprocessing | None
+    preprocessing_assumed: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """One heatmap: (height, width), or (channels, height, width) for methods with channels.
+
+    `image` is the index in the batch; `target` the class, None for a seed that is not one class; `name` its name where
+    the model has class names; `score` what was explained (before a final softmax or sigmoid), `output` the model's own
+    output for the class. `status` is "OK", "ALL_NONPOSITIVE", "CONSTANT" or "GUARDED"; `note` says it in words.
+    """
+
+    heatmap: np.ndarray = field(repr=False)
+    image: int
+    method: str
+    layer: str
+    target: int | None
+    name: str
+    score: float
+    output: float
+    status: str
+    note: str
+    provenance: Provenance = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Partial:
+    """A heatmap on its way: `progress` is 1 when it is final."""
+
+    progress: float
+    explanation: Explanation
+
+    @property
+    def heatmap(self) -> np.ndarray:
+        return self.explanation.heatmap
+
+    @property
+    def final(self) -> bool:
+        return self.progress >= 1
+
+
+def read_partial(response: pb.ExplainResponse) -> Partial:
+    """One answer of the stream."""
+    return Partial(response.progress, read_explanation(response.explanation))
+
+
+def read_finals(responses: Iterable[pb.ExplainResponse]) -> list[Explanation]:
+    """The final heatmaps among the answers, in their order."""
+    return [partial.explanation for partial in map(read_partial, responses) if partial.final]
+
+
+def read_explanation(message: pb.Explanation) -> Explanation:
+    """From the wire; the heatmap is the caller's own, writable copy."""
+    target = message.target
+    return Explanation(
+        heatmap=to_array(message.heatmap).copy(),
+        image=message.image,
+        method=message.method,
+        layer=message.layer,
+        target=target.class_index if target.class_index >= 0 else None,
+        name=target.class_name,
+        score=target.score,
+        output=target.output,
+        status=word(pb.HeatmapStatus, message.status),
+        note=message.note,
+        provenance=_provenance(message.provenance),
+    )
+
+
+def _provenance(message: pb.Provenance) -> Provenance:
+    prepared = message.HasField("preprocessing")
+    return Provenance(
+        model_digest=message.model_digest,
+        graph_digest=message.graph_digest,
+        execution_provider=message.execution_provider,
+        versions=dict(message.versions),
+        parameters=MessageToDict(message.parameters),
+        profile=message.profile,
+        steps=tuple(message.steps),
+        forward_passes=message.forward_passes,
+        preprocessing=Preprocessing.read(message.preprocessing) if prepared else None,
+        preprocessing_assumed=message.preprocessing_assumed,
+    )

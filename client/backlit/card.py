@@ -1,0 +1,203 @@
+"""The model card: what the server found in the file, as frozen values."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backlit.words import word
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.tensors import DTYPES
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A declared tensor; free dimensions are -1 in `shape`, and have their symbolic name (or "") in `dim_names`."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    dim_names: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, message: pb.TensorSpec) -> "TensorSpec":
+        known = DTYPES.get(message.data_type)
+        dtype = known.name if known else word(pb.DataType, message.data_type).removeprefix("DATA_TYPE_").lower()
+        return cls(message.name, dtype, tuple(message.shape), tuple(message.dim_names))
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.dtype} {dimensions(self.shape, self.dim_names)}"
+
+
+@dataclass(frozen=True)
+class Input:
+    """A graph input; `layout` is "NCHW", "NHWC", or "" when it is not an image."""
+
+    tensor: TensorSpec
+    layout: str
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width, where the file fixes them."""
+        rows, columns = self.layout.find("H"), self.layout.find("W")
+        if not self.layout or min(size := (self.tensor.shape[rows], self.tensor.shape[columns])) < 1:
+            return None
+        return size
+
+    def __str__(self) -> str:
+        return f"{self.tensor}  {self.layout or 'not an image'}"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The tensor that is explained, the output it leads to, and the activation between them that is left out."""
+
+    tensor: TensorSpec
+    output: str
+    activation: str
+    explanation: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A tensor a heatmap can be asked at; `axes` is a permutation of N, C, H, W."""
+
+    name: str
+    node: str
+    operator: str
+    shape: tuple[int, ...]
+    on_every_path: bool
+    axes: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """What lies between the default layer and the scores; `kind` is "pooling-linear", "flatten-dense", ..."""
+
+    kind: str
+    explanation: str
+    operators: tuple[str, ...]
+    operators_without_rule: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MethodSupport:
+    """Whether the model can answer a method, and if not, why not and what to use instead."""
+
+    method: str
+    available: bool
+    why_not: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Whether several images go through in one run, and how that was found out."""
+
+    dynamic: bool
+    explanation: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything the server found in the file; `print(model.card)` shows it on one page."""
+
+    inputs: tuple[Input, ...]
+    outputs: tuple[TensorSpec, ...]
+    scores: Scores
+    layers: tuple[Layer, ...]
+    default_layer: str
+    default_layer_reason: str
+    head: Head
+    methods: tuple[MethodSupport, ...]
+    batch: Batch
+    notes: tuple[str, ...]
+    execution_provider: str
+    opset: int
+    ir_version: int
+    producer: str
+    parameters: int
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """Height and width of the image input, where the file fixes them."""
+        return next((i.size for i in self.inputs if i.layout), None)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{title:<10}{text}" for title, texts in _page(self).items() for title, text in _lines(title, texts))
+
+
+def read_card(message: pb.Card) -> Card:
+    """The card as it came over the wire."""
+    return Card(
+        inputs=tuple(
+            Input(TensorSpec.read(i.tensor), word(pb.Layout, i.layout)) for i in message.inputs
+        ),
+        outputs=tuple(TensorSpec.read(output) for output in message.outputs),
+        scores=_scores(message.scores),
+        layers=tuple(_layer(layer) for layer in message.layers),
+        default_layer=message.default_layer,
+        default_layer_reason=message.default_layer_reason,
+        head=_head(message.head),
+        methods=tuple(MethodSupport(m.method, m.available, m.why_not) for m in message.methods),
+        batch=Batch(message.batch.dynamic, message.batch.explanation),
+        notes=tuple(message.notes),
+        execution_provider=message.execution_provider,
+        opset=message.opset,
+        ir_version=message.ir_version,
+        producer=message.producer,
+        parameters=message.parameters,
+    )
+
+
+def numpy_dtype(spec: TensorSpec) -> np.dtype:
+    """The dtype to send: the declared one, float32 where numpy has none (bfloat16)."""
+    known = {dtype.name: dtype for dtype in DTYPES.values()}
+    return known.get(spec.dtype, np.dtype(np.float32))
+
+
+def dimensions(shape: tuple[int, ...], names: tuple[str, ...] = ()) -> str:
+    """[N, 3, 224, 224]: free dimensions by their name, ? without one."""
+    names = names or ("",) * len(shape)
+    return "[" + ", ".join(str(n) if n >= 0 else name or "?" for n, name in zip(shape, names, strict=True)) + "]"
+
+
+def _scores(message: pb.Scores) -> Scores:
+    return Scores(TensorSpec.read(message.tensor), message.output, message.activation, message.explanation)
+
+
+def _layer(m: pb.Layer) -> Layer:
+    return Layer(m.name, m.node, m.operator, tuple(m.shape), m.on_every_path, m.axes)
+
+
+def _head(message: pb.Head) -> Head:
+    kind = word(pb.HeadKind, message.kind).lower().replace("_", "-")
+    return Head(kind, message.explanation, tuple(message.operators), tuple(message.operators_without_rule))
+
+
+def _page(card: Card) -> dict[str, list[str]]:
+    """The rows of the printed card by their title."""
+    left_out = f" (before {card.scores.activation})" if card.scores.activation else ""
+    return {
+        "input": [str(i) for i in card.inputs],
+        "output": [str(o) for o in card.outputs],
+        "scores": [f"{card.scores.tensor}{left_out}", card.scores.explanation],
+        "layer": [card.default_layer or "none", card.default_layer_reason],
+        "layers": [f"{_layer_text(layer)}{' *' if layer.name == card.default_layer else ''}" for layer in card.layers],
+        "head": [card.head.kind, card.head.explanation],
+        "methods": [", ".join(m.method for m in card.methods if m.available) or "none"],
+        "why not": [f"{m.method}: {m.why_not}" for m in card.methods if not m.available],
+        "batch": ["several images a run" if card.batch.dynamic else "one image a run", card.batch.explanation],
+        "runs on": [card.execution_provider],
+        "file": [f"opset {card.opset}, IR {card.ir_version}, {card.parameters:,} parameters, {card.producer}".rstrip(", ")],
+        "notes": list(card.notes),
+    }
+
+
+def _layer_text(layer: Layer) -> str:
+    around = "" if layer.on_every_path else "  (not on every path)"
+    return f"{layer.name}  {layer.operator} {dimensions(layer.shape)} {layer.axes}{around}"
+
+
+def _lines(title: str, texts: list[str]) -> list[tuple[str, str]]:
+    """The title on the first line of its rows only; nothing where there is nothing to say."""
+    said = [text for text in texts if text]
+    return [("" if row else title, text) for row, text in enumerate(said)]

@@ -1,0 +1,52 @@
+"""The methods a server offers, as rows."""
+
+from dataclasses import dataclass
+
+from google.protobuf.json_format import MessageToDict
+
+from backlit_proto import backlit_pb2 as pb
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a method, as its own signature tells it."""
+
+    name: str
+    type: str
+    default: object
+    documentation: str
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method; `available` is None unless a model was asked about, `why_not` says what to use instead."""
+
+    name: str
+    summary: str
+    documentation: str
+    parameters: tuple[Parameter, ...]
+    needs_gradients: bool
+    available: bool | None
+    why_not: str
+
+
+def read_methods(message: pb.ListMethodsResponse) -> list[Method]:
+    """From the wire, in the server's order."""
+    return [
+        Method(
+            name=m.name,
+            summary=m.summary,
+            documentation=m.documentation,
+            parameters=tuple(_parameter(p) for p in m.parameters),
+            needs_gradients=m.needs_gradients,
+            available=m.support.available if m.HasField("support") else None,
+            why_not=m.support.why_not,
+        )
+        for m in message.methods
+    ]
+
+
+def _parameter(message: pb.Parameter) -> Parameter:
+    default = MessageToDict(message.default) if message.HasField("default") else None
+    whole = isinstance(default, float) and message.type == "int"
+    return Parameter(message.name, message.type, int(default) if whole else default, message.documentation)

@@ -1,0 +1,150 @@
+"""A stored model and its verbs, blocking."""
+
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, overload
+
+from backlit import flows
+from backlit.answers import Explanation, Partial, read_finals, read_partial
+from backlit.files import received, save
+from backlit.flows import Call
+from backlit.many import Conversation, Result
+from backlit.models import StoredModel, facts
+from backlit.preprocessing import Preprocessing
+from backlit.questions import explain_request
+from backlit.wire import Wire
+from backlit_proto import backlit_pb2 as pb
+
+
+@dataclass(frozen=True)
+class Model(StoredModel):
+    """A model on a server; `timeout` is in seconds everywhere."""
+
+    wire: Wire = field(repr=False, compare=False)
+
+    def explain(
+        self,
+        inputs: object,
+        method: str = "grad-cam",
+        *,
+        target: object = None,
+        layer: str | None = None,
+        size: str | tuple[int, int] = "layer",
+        normalize: bool = False,
+        profile: str = "paper",
+        relu: bool = False,
+        dtype: str = "float32",
+        preprocessing: Preprocessing | str | Mapping[str, object] | None = None,
+        timeout: float | None = None,
+        **parameters: object,
+    ) -> list[Explanation]:
+        """The heatmaps of one batch, images outer, targets inner.
+
+            model.explain("cat.jpg", target="top5")                 # a picture, prepared by the server
+            model.explain(x, "cam", target=[281, "tabby"])          # float arrays, prepared by you
+            model.explain([a, b], size="input", normalize=True)     # a batch, finished for display
+
+        `inputs`: `backlit.inputs` has the grammar; `target`: `backlit.targets`. `layer`: a tensor or node name, None for
+        the card's default. `size`: "layer", "input" or (h, w). Steps after the raw signed map (`relu`, `normalize`, size,
+        dtype) are listed in each answer's provenance. `parameters` are the method's own; `server.methods()` tells them.
+        """
+        request = explain_request(
+            self,
+            inputs,
+            method,
+            target=target,
+            layer=layer,
+            size=size,
+            normalize=normalize,
+            profile=profile,
+            relu=relu,
+            dtype=dtype,
+            preprocessing=preprocessing,
+            **parameters,
+        )
+        return read_finals(self.wire.responses(Call("Explain", request), timeout))
+
+    def stream(
+        self,
+        inputs: object,
+        method: str = "grad-cam",
+        *,
+        timeout: float | None = None,
+        **question: Any,  # the options of explain, each of its own type
+    ) -> Iterator[Partial]:
+        """Each heatmap as soon as it is ready, and partial ones of methods that take long; options as in `explain`.
+
+        Leaving the loop, or closing the iterator, stops the server's work.
+        """
+        request = explain_request(self, inputs, method, **question)
+        return _partials(self.wire.responses(Call("Explain", request), timeout))
+
+    def explain_many(
+        self,
+        items: Iterable[object],
+        method: str = "grad-cam",
+        *,
+        timeout: float | None = None,
+        **question: Any,  # the options of explain, each of its own type
+    ) -> Iterator[Result]:
+        """(id, explanations) an item, in order, over one stream; a bad item gives (id, error) and the stream goes on.
+
+        An item is inputs as in `explain`, a pair (id, inputs), or a dict with "inputs" and whatever differs from the
+        options given here: {"id": "a.jpg", "inputs": picture, "target": 281}. Items without an id are numbered.
+        """
+        talk = Conversation(self, {"method": method, **question})
+        requests = (request for item in items if (request := talk.ask(item)))
+        return _results(talk, self.wire.responses(Call("ExplainMany", requests), timeout))
+
+    @overload
+    def export(self, path: None = None, *, layer: str | None = None, method: str = "grad-cam", timeout: float | None = None) -> bytes: ...
+    @overload
+    def export(
+        self, path: str | PathLike[str], *, layer: str | None = None, method: str = "grad-cam", timeout: float | None = None
+    ) -> Path: ...
+    def export(
+        self,
+        path: str | PathLike[str] | None = None,
+        *,
+        layer: str | None = None,
+        method: str = "grad-cam",
+        timeout: float | None = None,
+    ) -> bytes | Path:
+        """The rewritten model as one ONNX file, written to `path` or returned as bytes; its digest is checked.
+
+        """
+        request = pb.ExportRequest(model=self.digest, layer=layer or "", method=method)
+        parts = self.wire.responses(Call("Export", request), timeout)
+        return b"".join(received(parts)) if path is None else save(parts, Path(path))
+
+    def update(
+        self,
+        *,
+        name: str | None = None,
+        preprocessing: Preprocessing | str | Mapping[str, object] | None = None,
+        class_names: Iterable[str] = (),
+        timeout: float | None = None,
+    ) -> "Model":
+        """Sets what is given; returns the model as it is now, this one stays as it was."""
+        flow = flows.update(self.digest, name, preprocessing, class_names)
+        return Model(**facts(self.wire.run(flow, timeout)), wire=self.wire)
+
+    def delete(self, *, timeout: float | None = None) -> None:
+        """Removes the model from the server; questions in flight are still answered."""
+        self.wire.run(flows.delete(self.digest), timeout)
+
+
+def _partials(responses: Generator[pb.ExplainResponse]) -> Iterator[Partial]:
+    with closing(responses):
+        for response in responses:
+            yield read_partial(response)
+
+
+def _results(talk: Conversation, responses: Generator[pb.ExplainManyResponse]) -> Iterator[Result]:
+    with closing(responses):
+        for response in responses:
+            yield from talk.answer(response)
+        yield from talk.rest()

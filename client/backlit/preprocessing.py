@@ -1,0 +1,89 @@
+"""How a picture becomes a model's input, as declared at upload, in a question, or told in an answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from backlit.words import value, word
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BadQuestion
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """input = (pixel - mean) / std, pixels from 0 to 255; fields left empty are the preset's.
+
+    `mean` and `std` hold one value a channel, or one for all. `color` is "rgb", "bgr" or "grey"; `fit` is "crop"
+    (shorter side resized, centre cut out, `crop` is the share that is kept), "stretch" or "pad"; `interpolation` is
+    "bilinear", "bicubic" or "nearest". `height` and `width` are 0 where the model's input says them.
+    """
+
+    preset: str = ""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    color: str = ""
+    fit: str = ""
+    height: int = 0
+    width: int = 0
+    crop: float = 0.0
+    interpolation: str = ""
+
+    @classmethod
+    def of(cls, given: "Preprocessing | str | Mapping[str, object]") -> "Preprocessing":
+        """What was given: a preset's name, a dict of fields, or already a Preprocessing."""
+        if isinstance(given, Preprocessing):
+            return given
+        if isinstance(given, str):
+            return cls(preset=given)
+        if not isinstance(given, Mapping):
+            raise BadQuestion(f"preprocessing is a preset's name or a dict, not {type(given).__name__}")
+        known = [field.name for field in fields(cls)]
+        if unknown := sorted(set(map(str, given)) - set(known)):
+            raise BadQuestion(f"preprocessing has no {', '.join(unknown)}; it has {', '.join(known)}")
+        return cls(**{str(name): _tidy(name, field) for name, field in given.items()})
+
+    @classmethod
+    def read(cls, message: pb.Preprocessing) -> "Preprocessing":
+        """From the wire."""
+        return cls(
+            preset=message.preset,
+            mean=tuple(message.mean),
+            std=tuple(message.std),
+            color=word(pb.Preprocessing.Color, message.color).lower(),
+            fit=word(pb.Preprocessing.Fit, message.fit).lower(),
+            height=message.height,
+            width=message.width,
+            crop=message.crop,
+            interpolation=word(pb.Preprocessing.Interpolation, message.interpolation).lower(),
+        )
+
+    def message(self) -> pb.Preprocessing:
+        """For the wire; BadQuestion for a word or number that cannot be."""
+        try:
+            return pb.Preprocessing(
+                preset=self.preset,
+                mean=self.mean,
+                std=self.std,
+                color=value(pb.Preprocessing.Color, self.color, "the preprocessing's color"),
+                fit=value(pb.Preprocessing.Fit, self.fit, "the preprocessing's fit"),
+                height=self.height,
+                width=self.width,
+                crop=self.crop,
+                interpolation=value(pb.Preprocessing.Interpolation, self.interpolation, "the preprocessing's interpolation"),
+            )
+        except (TypeError, ValueError, AttributeError) as error:
+            raise BadQuestion(f"the preprocessing {self} cannot be sent: {error}") from None
+
+    def __str__(self) -> str:
+        said = {field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name)}
+        return ", ".join(f"{name} {_text(said[name])}" for name in said) or "none"
+
+
+def _tidy(name: str, given: object) -> object:
+    """One number for all channels may be written without a list."""
+    if name not in ("mean", "std"):
+        return given
+    return (given,) if isinstance(given, int | float) else tuple(given)  # type: ignore[arg-type]  # checked by the wire
+
+
+def _text(value: object) -> str:
+    return "/".join(f"{v:g}" for v in value) if isinstance(value, tuple) else str(value)

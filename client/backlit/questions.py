@@ -1,0 +1,95 @@
+"""From keyword arguments to one ExplainRequest."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from backlit.endpoint import LARGEST_MESSAGE
+from backlit.inputs import encode_inputs
+from backlit.models import StoredModel
+from backlit.preprocessing import Preprocessing
+from backlit.targets import encode_targets
+from backlit.words import choice
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BadQuestion
+
+SIZES = {"layer": pb.Rendering.SIZE_LAYER, "input": pb.Rendering.SIZE_INPUT}
+DTYPES = {"float32": pb.DATA_TYPE_FLOAT32, "float16": pb.DATA_TYPE_FLOAT16, "uint8": pb.DATA_TYPE_UINT8}
+
+
+def explain_request(
+    model: StoredModel,
+    inputs: object,
+    method: str = "grad-cam",
+    *,
+    target: object = None,
+    layer: str | None = None,
+    size: str | tuple[int, int] = "layer",
+    normalize: bool = False,
+    profile: str = "paper",
+    relu: bool = False,
+    dtype: str = "float32",
+    preprocessing: Preprocessing | str | Mapping[str, object] | None = None,
+    **parameters: object,
+) -> pb.ExplainRequest:
+    """The question as it travels; BadQuestion where the arguments make no sense whatever the server.
+
+    `target`: None (the top class), a class index or name, a list of these, "top5", or an array of seeds.
+    `layer`: a tensor or node name of the card, None for the default layer. `size`: "layer", "input" or (h, w).
+    `relu` and `normalize` finish the map; `dtype` is "float32", "float16" or "uint8" (which needs `normalize`).
+    `preprocessing` overrides the model's own for the pictures of this question. `parameters` are the method's.
+    """
+    request = encode_inputs(inputs, model.card.inputs)
+    request.question.CopyFrom(
+        pb.Question(
+            model=model.digest,
+            method=method,
+            targets=encode_targets(target, model.card.scores.tensor),
+            layer=layer or "",
+            profile=profile,
+            rendering=_rendering(size, relu, normalize, dtype),
+            preprocessing=None if preprocessing is None else Preprocessing.of(preprocessing).message(),
+        )
+    )
+    request.question.parameters.update({name: plain(name, value) for name, value in parameters.items()})
+    if request.ByteSize() > LARGEST_MESSAGE:
+        raise BadQuestion(
+            f"the question is {request.ByteSize() / 2**20:.0f} MB, one message holds {LARGEST_MESSAGE // 2**20}; "
+            "ask for fewer images at a time, or use explain_many"
+        )
+    return request
+
+
+def plain(name: str, value: object) -> object:
+    """A parameter as JSON has it: numpy's numbers and arrays as numbers and lists."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple | range):
+        return [plain(name, item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): plain(name, item) for key, item in value.items()}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise BadQuestion(f"parameter {name} is a {type(value).__name__}; numbers, strings, lists and dicts can be sent")
+
+
+def _rendering(size: object, relu: bool, normalize: bool, dtype: object) -> pb.Rendering:
+    try:
+        name = np.dtype(dtype).name  # type: ignore[arg-type]  # refused below when it is none
+    except TypeError:
+        name = str(dtype)
+    data_type = choice(DTYPES, name, "dtype")
+    finish = pb.Rendering(relu=relu, normalize=normalize, data_type=data_type)  # type: ignore[arg-type]  # an enum's int
+    if isinstance(size, str):
+        finish.size = choice(SIZES, size, "size")  # type: ignore[assignment]  # an enum's int
+        return finish
+    finish.size = pb.Rendering.SIZE_EXPLICIT
+    finish.height, finish.width = _height_width(size)
+    return finish
+
+
+def _height_width(size: object) -> tuple[int, int]:
+    pair = size if isinstance(size, list | tuple) else ()
+    if len(pair) != 2 or not all(isinstance(n, int | np.integer) and n > 0 for n in pair):
+        raise BadQuestion(f"size is 'layer', 'input' or (height, width); got {size!r}")
+    return int(pair[0]), int(pair[1])

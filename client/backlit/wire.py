@@ -1,0 +1,127 @@
+"""The shell that does what the flows say, blocking; the asyncio one is in `aio_wire`."""
+
+import time
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import grpc
+from google.protobuf.message import Message
+
+from backlit.endpoint import Endpoint
+from backlit.flows import Call, Flow, Pause, T
+from backlit.refusals import from_call
+from backlit_proto.backlit_pb2_grpc import ExplanationServiceStub, ModelServiceStub
+from backlit_proto.errors import BacklitError
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A moment on the monotonic clock, or none."""
+
+    moment: float | None
+
+    @classmethod
+    def after(cls, seconds: float | None) -> Self:
+        return cls(None if seconds is None else time.monotonic() + seconds)
+
+    def left(self) -> float | None:
+        """Seconds until then, as gRPC takes them."""
+        return None if self.moment is None else max(0.0, self.moment - time.monotonic())
+
+
+@dataclass
+class Guarded:
+    """Requests whose source may fail: gRPC would tell nobody but its log, so the failure is kept for the caller."""
+
+    source: Iterable[Message]
+    failure: Exception | None = None
+
+    def __iter__(self) -> Iterator[Message]:
+        try:
+            yield from self.source
+        except Exception as failure:
+            self.failure = failure
+
+
+class Wire:
+    """One channel and how to call on it."""
+
+    def __init__(self, endpoint: Endpoint, channel: grpc.Channel) -> None:
+        self.endpoint = endpoint
+        self._procedures = procedures(channel)
+
+    @property
+    def address(self) -> str:
+        return self.endpoint.target
+
+    def run(self, flow: Flow[T], timeout: float | None) -> T:
+        """Does what the flow asks for until it returns; `timeout` is for all of it together."""
+        deadline = self.deadline(timeout)
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    answer = self._perform(step, deadline)
+                except BacklitError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as done:
+            return done.value
+
+    def responses(self, call: Call, timeout: float | None) -> Generator[Any]:
+        """The answers of a streaming call; leaving the iterator stops the server's work."""
+        request = guarded(call.request)
+        running = self._procedures[call.rpc](request, **self._how(self.deadline(timeout)))
+        try:
+            yield from running
+        except grpc.RpcError as error:
+            raise failure(request, error, self.address) from None
+        finally:
+            running.cancel()
+        if isinstance(request, Guarded) and request.failure:
+            raise request.failure
+
+    def deadline(self, timeout: float | None) -> Deadline:
+        return Deadline.after(self.endpoint.timeout if timeout is None else timeout)
+
+    def _perform(self, step: Call | Pause, deadline: Deadline) -> Any:  # whatever message the call returns
+        if isinstance(step, Pause):
+            time.sleep(step.seconds)
+            return None
+        request = guarded(step.request)
+        running = self._procedures[step.rpc].future(request, **self._how(deadline))
+        try:
+            return running.result()
+        except grpc.RpcError as error:
+            raise failure(request, error, self.address) from None
+        finally:
+            running.cancel()  # for KeyboardInterrupt; changes nothing once the answer is there
+
+    def _how(self, deadline: Deadline) -> dict[str, Any]:  # keyword arguments of grpc's
+        return {"timeout": deadline.left(), "metadata": self.endpoint.metadata()}
+
+
+def open_channel(endpoint: Endpoint) -> grpc.Channel:
+    """A channel; it connects when it is first used."""
+    credentials = endpoint.credentials()
+    if credentials is None:
+        return grpc.insecure_channel(endpoint.target, endpoint.options())
+    return grpc.secure_channel(endpoint.target, credentials, endpoint.options())
+
+
+def procedures(channel: Any) -> dict[str, Any]:  # grpc.Channel or grpc.aio.Channel; the stubs are untyped
+    """Every procedure of the contract by its name."""
+    return {**vars(ModelServiceStub(channel)), **vars(ExplanationServiceStub(channel))}
+
+
+def guarded(request: Message | Iterable[Message]) -> Message | Guarded:
+    return request if isinstance(request, Message) else Guarded(request)
+
+
+def failure(request: Message | Guarded, error: Any, address: str) -> Exception:  # error: an RpcError that is a call too
+    """What really went wrong: the caller's own requests, or the call."""
+    if isinstance(request, Guarded) and request.failure:
+        return request.failure
+    return from_call(error, address)

@@ -1,0 +1,107 @@
+"""From the raw map to what was asked for: relu, resize, normalize, element type, in this order."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BadQuestion
+from backlit_proto.tensors import DTYPES
+
+LARGEST_SIDE = 8192
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How a heatmap is finished; `size` is "layer", "input" or (height, width)."""
+
+    size: str | tuple[int, int] = "layer"
+    relu: bool = False
+    normalize: bool = False
+    dtype: np.dtype = np.dtype(np.float32)
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A finished heatmap and the steps that made it, in order."""
+
+    heatmap: np.ndarray
+    steps: tuple[str, ...]
+
+
+SIZES = {
+    pb.Rendering.SIZE_UNSPECIFIED: "layer",
+    pb.Rendering.SIZE_LAYER: "layer",
+    pb.Rendering.SIZE_INPUT: "input",
+}
+ELEMENTS = (pb.DATA_TYPE_FLOAT32, pb.DATA_TYPE_FLOAT16, pb.DATA_TYPE_UINT8)
+
+
+def read_rendering(message: pb.Rendering) -> Rendering:
+    """The rendering of a question, checked."""
+    data_type = message.data_type or pb.DATA_TYPE_FLOAT32
+    if data_type not in ELEMENTS:
+        valid = ", ".join(str(DTYPES[e]) for e in ELEMENTS)
+        raise BadQuestion(f"heatmaps come as {valid}, not as {pb.DataType.Name(data_type)}")
+    if data_type == pb.DATA_TYPE_UINT8 and not message.normalize:
+        raise BadQuestion("a uint8 heatmap spans 0 to 255: ask for normalize as well, or for float32")
+    size = SIZES.get(message.size, (message.height, message.width))
+    if isinstance(size, tuple) and not all(0 < side <= LARGEST_SIDE for side in size):
+        raise BadQuestion(f"a heatmap of {size[0]} x {size[1]}: both sides must lie between 1 and {LARGEST_SIDE}")
+    return Rendering(size, message.relu, message.normalize, DTYPES[data_type])
+
+
+def render(heatmap: np.ndarray, rendering: Rendering, input_size: tuple[int, int] | None) -> Rendered:
+    """Finishes a raw map (..., height, width); `input_size` is the model input's, None where it is not an image."""
+    steps = []
+    if rendering.relu:
+        heatmap = heatmap.clip(0)
+        steps.append("relu")
+    size = _pixels(rendering.size, heatmap.shape[-2:], input_size)
+    if size != heatmap.shape[-2:]:
+        heatmap = resize(heatmap, size)
+        steps.append(f"resize {size[0]}x{size[1]} bilinear, half-pixel centres")
+    if rendering.normalize:
+        heatmap = normalize(heatmap)
+        steps.append("normalize min-max")
+    if rendering.dtype == np.uint8:
+        heatmap = np.rint(heatmap * 255)
+        steps.append("uint8")
+    return Rendered(np.ascontiguousarray(heatmap, rendering.dtype), tuple(steps))
+
+
+def _pixels(
+    size: str | tuple[int, int], layer_size: tuple[int, ...], input_size: tuple[int, int] | None
+) -> tuple[int, ...]:
+    if isinstance(size, tuple):
+        return size
+    if size == "layer":
+        return layer_size
+    if input_size is None:
+        raise BadQuestion("the input of this model is not an image: ask for size layer, or for a height and width")
+    return input_size
+
+
+def normalize(heatmap: np.ndarray) -> np.ndarray:
+    """Min-max to 0..1; a constant map becomes 0 (its status says so)."""
+    low, high = heatmap.min(), heatmap.max()
+    return (heatmap - low) / (high - low) if high > low else np.zeros_like(heatmap)
+
+
+def resize(heatmap: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Bilinear with half-pixel centres and no antialiasing, as cv2.resize and ONNX Resize's default do it."""
+    rows = interpolation(heatmap.shape[-2], size[0])
+    columns = interpolation(heatmap.shape[-1], size[1])
+    return (rows @ heatmap @ columns.T).astype(heatmap.dtype)
+
+
+def interpolation(source: int, target: int) -> np.ndarray:
+    """The (target, source) matrix of linear interpolation along one axis; edges are repeated."""
+    centres = ((np.arange(target) + 0.5) * source / target - 0.5).clip(0, source - 1)
+    left = np.floor(centres).astype(int)
+    right = np.minimum(left + 1, source - 1)
+    share = centres - left
+    matrix = np.zeros((target, source), np.float32)
+    np.add.at(matrix, (np.arange(target), left), 1 - share)
+    np.add.at(matrix, (np.arange(target), right), share)
+    return matrix

@@ -1,0 +1,121 @@
+"""ONNX Runtime as this process uses it: one thread pool, one device, runs that can be interrupted."""
+
+import ctypes
+import functools
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from backlit_proto.errors import BadModel, BadQuestion, InternalError, Overloaded
+
+QUIET = 3  # errors only: what a caller can do something about is raised, not logged
+
+
+@functools.cache
+def one_thread_pool(threads: int) -> None:
+    """One pool for all sessions of the process: with one each, two sessions spin against each other."""
+    onnxruntime.set_global_thread_pool_sizes(threads, 1)
+
+
+class Runtime:
+    """Opens sessions on one device.
+
+    `device`: cpu, cuda, cuda:N, auto (CUDA where it works, CPU elsewhere) or require-cuda.
+    `provider` is what sessions really got: ONNX Runtime falls back to the CPU silently.
+    """
+
+    def __init__(self, device: str, threads: int) -> None:
+        one_thread_pool(threads)
+        self._wanted = _providers(device)
+        self._running: onnxruntime.RunOptions | None = None
+        self._interrupt = threading.Lock()
+        self.provider = self.open(_probe()).provider
+        if device == "require-cuda" and self.provider != CUDA:
+            raise InternalError(
+                f"CUDA is required but sessions run on {self.provider}: check the driver and CUDA 13 with cuDNN 9 "
+                "(pip install 'backlit[gpu]'), or start with --device auto"
+            )
+        ordinal = device.partition(":")[2] or "0"
+        self.device = f"cuda:{ordinal}" if self.provider == CUDA else "cpu"
+
+    def open(self, model: onnx.ModelProto) -> "Session":
+        """A session of a model; BadModel when the runtime refuses it."""
+        options = onnxruntime.SessionOptions()
+        options.use_per_session_threads = False
+        options.log_severity_level = QUIET
+        options.add_session_config_entry("session.load_model_format", "ONNX")
+        try:
+            session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=self._wanted)
+        except MemoryError:
+            raise Overloaded("the model does not fit into this worker's memory") from None
+        except Exception as error:  # ONNX Runtime raises a class of its own a status code
+            raise BadModel(f"ONNX Runtime cannot load the model: {error}") from error
+        return Session(self, session)
+
+    def run(self, session: onnxruntime.InferenceSession, outputs: Sequence[str], feeds: Mapping[str, np.ndarray]) -> list:
+        """One run, which interrupt() makes return at the next node."""
+        run_options = onnxruntime.RunOptions()
+        run_options.log_severity_level = QUIET
+        with self._interrupt:
+            self._running = run_options
+        try:
+            return session.run(list(outputs), dict(feeds), run_options)
+        except Exception as error:  # as above
+            raise BadQuestion(f"the model cannot run on this input: {error}") from error
+        finally:
+            with self._interrupt:
+                self._running = None
+
+    def interrupt(self) -> None:
+        """Ends the run in progress, from any thread; nothing happens when there is none."""
+        with self._interrupt:
+            if self._running is not None:
+                self._running.terminate = True
+
+
+class Session:
+    """A loaded model; `provider` is where it really runs."""
+
+    def __init__(self, runtime: Runtime, session: onnxruntime.InferenceSession) -> None:
+        self._runtime = runtime
+        self._session = session
+        self.outputs = tuple(o.name for o in session.get_outputs())
+        self.inputs = tuple(i.name for i in session.get_inputs())
+        self.provider: str = session.get_providers()[0]
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """All outputs by name."""
+        return dict(zip(self.outputs, self._runtime.run(self._session, self.outputs, feeds), strict=True))
+
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+
+
+def _providers(device: str) -> list:
+    """What to ask ONNX Runtime for; it takes the first that works."""
+    if device == "cpu" or (device == "auto" and not _driver()):
+        return [CPU]
+    onnxruntime.preload_dlls()
+    ordinal = device.partition(":")[2] or "0"
+    return [(CUDA, {"device_id": ordinal, "use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}), CPU]
+
+
+def _driver() -> bool:
+    """Whether this machine has an NVIDIA driver; without one, asking for CUDA only fills the log."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return CUDA in onnxruntime.get_available_providers()
+
+
+def _probe() -> onnx.ModelProto:
+    """The smallest model there is: it tells where sessions really run."""
+    value = functools.partial(onnx.helper.make_tensor_value_info, elem_type=onnx.TensorProto.FLOAT, shape=[1])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "probe", [value("x")], [value("y")])
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10)

@@ -1,0 +1,94 @@
+"""From what was asked for to seeds: d(what is asked)/d(scores), one row an (image, target)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from backlit_proto.errors import BadQuestion
+from backlit_server.engine.questions import Wanted
+
+NO_CLASS = -1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One heatmap to make: an image of the batch, the seed, and what the seed stands for."""
+
+    image: int
+    seed: np.ndarray
+    class_index: int
+    score: float
+    output: float
+
+
+@dataclass(frozen=True)
+class Classes:
+    """How the scores (batch, classes) of a model are read as classes.
+
+    `binary`: one score behind a sigmoid. Class 1 is that score, class 0 is minus it.
+    """
+
+    binary: bool
+
+    def of(self, scores: np.ndarray) -> np.ndarray:
+        """The scores a class, of one image."""
+        return np.concatenate([-scores, scores]) if self.binary else scores
+
+    def outputs(self, outputs: np.ndarray) -> np.ndarray:
+        """The model's own outputs a class, of one image."""
+        return np.concatenate([1 - outputs, outputs]) if self.binary else outputs
+
+    def seed(self, index: int, like: np.ndarray) -> np.ndarray:
+        """The seed of one class."""
+        seed = np.zeros_like(like)
+        seed[0 if self.binary else index] = -1 if self.binary and index == 0 else 1
+        return seed
+
+
+def rows(wanted: Iterable[Wanted], scores: np.ndarray, outputs: np.ndarray, classes: Classes) -> list[Row]:
+    """Every heatmap to make, images outer, targets inner; scores and outputs are (batch, ...)."""
+    wanted = list(wanted)
+    flat = outputs.reshape(len(outputs), -1) if outputs.size == scores.size else np.full_like(scores, np.nan)
+    return [
+        row
+        for image in range(len(scores))
+        for target in wanted
+        for row in _rows(target, image, scores[image], flat[image], classes)
+    ]
+
+
+def _rows(wanted: Wanted, image: int, scores: np.ndarray, outputs: np.ndarray, classes: Classes) -> list[Row]:
+    if isinstance(wanted, np.ndarray):
+        return [_seeded(wanted, image, scores)]
+    if scores.ndim != 1:
+        raise BadQuestion(f"this model's scores are not one a class but {scores.shape} an image: send a seed of that shape")
+    by_class, output_by_class = classes.of(scores), classes.outputs(outputs)
+    indices = _top(wanted, by_class) if isinstance(wanted, str) else [_valid(wanted, len(by_class))]
+    return [
+        Row(image, classes.seed(i, scores), i, float(by_class[i]), float(output_by_class[i])) for i in indices
+    ]
+
+
+def _seeded(seed: np.ndarray, image: int, scores: np.ndarray) -> Row:
+    if seed.shape != scores.shape:
+        raise BadQuestion(f"a seed has the shape of one row of the scores, {scores.shape}; this one has {seed.shape}")
+    if not np.isfinite(seed).all():
+        raise BadQuestion("the seed holds NaN or infinity")
+    seed = seed.astype(scores.dtype)
+    hot = np.flatnonzero(seed)
+    single = seed.ndim == 1 and len(hot) == 1 and seed[hot[0]] == 1
+    return Row(image, seed, int(hot[0]) if single else NO_CLASS, float((seed * scores).sum()), float("nan"))
+
+
+def _top(wanted: str, scores: np.ndarray) -> list[int]:
+    count = int(wanted.removeprefix("top"))
+    if count > len(scores):
+        raise BadQuestion(f"the top {count} classes of a model with {len(scores)}")
+    return [int(i) for i in np.argsort(-scores, kind="stable")[:count]]
+
+
+def _valid(index: int, count: int) -> int:
+    if not 0 <= index < count:
+        raise BadQuestion(f"there is no class {index}; this model has the classes 0 to {count - 1}")
+    return index

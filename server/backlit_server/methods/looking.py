@@ -1,0 +1,19 @@
+"""Looking inside: what the model computed, without asking why."""
+
+from typing import Any
+
+
+def score(scores: Any) -> Any:
+    """The scores themselves, by a plain forward pass: one value a class, before a final softmax or sigmoid.
+
+    The answer's heatmap holds all of them, shaped (classes, 1, 1).
+    """
+    return scores
+
+
+def feature_maps(features: Any, *, channels: tuple[int, ...] = ()) -> Any:
+    """The values of a layer: one map a channel.
+
+    Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, 2014.
+    """
+    return features[:, list(channels)] if channels else features

@@ -1,0 +1,56 @@
+"""Names of models: one small file a name, holding the digest it points to. A model has at most one name."""
+
+import os
+import re
+from pathlib import Path
+
+from backlit_proto.errors import BadQuestion
+
+from backlit_server.store import durable
+
+NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def check(name: str) -> None:
+    """BadQuestion for what cannot be a name."""
+    if not NAME.fullmatch(name) or name.strip(".") == "":
+        raise BadQuestion(
+            f"{name[:120]!r} cannot be a name: use 1 to 100 letters, digits, dots, dashes and underscores"
+        )
+    if DIGEST.fullmatch(name):
+        raise BadQuestion("a name must not look like a digest")
+
+
+def names(folder: Path) -> dict[str, str]:
+    """The name of each digest that has one."""
+    found = {entry.name: read(folder, entry.name) for entry in os.scandir(folder)}
+    return {digest: name for name, digest in sorted(found.items()) if digest}
+
+
+def read(folder: Path, name: str) -> str:
+    """The digest a name points to, "" where there is no such name."""
+    if not NAME.fullmatch(name) or name.strip(".") == "":
+        return ""
+    try:
+        return (folder / name).read_text(encoding="ascii")
+    except FileNotFoundError:
+        return ""
+
+
+def give(folder: Path, digest: str, name: str, scratch: Path) -> None:
+    """Gives the model this name, and takes it from the model that had it. One rename does it all."""
+    check(name)
+    old = names(folder).get(digest)
+    if old is None:
+        durable.write(folder / name, digest.encode(), scratch)
+    elif old != name:
+        os.replace(folder / old, folder / name)
+        durable.sync(folder)
+
+
+def take(folder: Path, digest: str) -> None:
+    """Leaves the model without a name."""
+    if (name := names(folder).get(digest)) is not None:
+        os.unlink(folder / name)
+        durable.sync(folder)

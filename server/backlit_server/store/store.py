@@ -1,0 +1,229 @@
+"""The models of one server, in a folder that several processes may share.
+
+    models/<digest>/model.onnx   the uploaded bytes
+    models/<digest>/model.json   the Model message: card, preprocessing, class names, time
+    names/<name>                 the digest it points to
+    uploads/                     parts of uploads, and everything that is not finished
+
+A folder under models/ appears and vanishes by one rename. Whatever changes the store holds its lock, so whatever
+unfinished thing lies in uploads/ while the lock is free was left behind by a crash. All functions block.
+"""
+
+import difflib
+import hashlib
+import logging
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BadQuestion, BadUpload, CorruptModel, UnknownModel
+
+from backlit_server.store import durable, names, records
+from backlit_server.store.upload import Upload
+
+LOG = logging.getLogger(__name__)
+PREFIX = re.compile(r"[0-9a-f]{8,64}")
+STALE_SECONDS = 7 * 24 * 3600  # a part nobody goes on with
+
+
+class Store:
+    """Finds, adds, changes and removes models; `limit` is how many bytes it may hold."""
+
+    def __init__(self, root: Path, limit: int) -> None:
+        self.root = root
+        self._limit = limit
+        self._models, self._names, self._uploads = root / "models", root / "names", root / "uploads"
+        self._records = records.Records()
+        self._sound: dict[str, records.Signature] = {}
+
+    def open(self) -> None:
+        """Makes the folders where they are missing and sweeps what a crash left behind."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self._models, self._names, self._uploads):
+            folder.mkdir(exist_ok=True)
+        with self._changing():
+            for left in list(self._uploads.iterdir()):
+                self._sweep(left)
+            for digest in names.names(self._names):
+                if not self.has(digest):
+                    names.take(self._names, digest)
+
+    def has(self, digest: str) -> bool:
+        """Whether the model is here, whole."""
+        return all(path.is_file() for path in (self.path(digest), self._record(digest)))
+
+    def path(self, digest: str) -> Path:
+        return self._models / digest / "model.onnx"
+
+    def resolve(self, reference: str) -> str:
+        """The digest meant by a name, a digest, or its first 8 or more digits; UnknownModel tells what there is."""
+        if not reference:
+            raise BadQuestion("say which model: its name, its digest, or the first 8 or more digits of the digest")
+        for digest in (reference if names.DIGEST.fullmatch(reference) else "", names.read(self._names, reference)):
+            if digest and self.has(digest):
+                return digest
+        found = [d for d in self._digests() if PREFIX.fullmatch(reference) and d.startswith(reference)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise BadQuestion(f"{reference!r} begins {len(found)} digests: {', '.join(d[:16] for d in found[:8])}, ...")
+        raise UnknownModel(f"there is no model {reference[:120]!r}; {self._hint(reference)}")
+
+    def get(self, digest: str) -> pb.Model:
+        """The model as it is told to callers."""
+        model = self.described(digest)
+        model.name = names.names(self._names).get(digest, "")
+        return model
+
+    def described(self, digest: str) -> pb.Model:
+        """The model without its name, which takes a look at every name; the caller may change the message."""
+        if not self.has(digest):
+            raise UnknownModel(f"there is no model {digest[:16]!r}; {self._hint(digest)}")
+        return self._records.read(self._record(digest))
+
+    def models(self, page_size: int, page_token: str) -> tuple[list[pb.Model], str]:
+        """One page, newest first, without class names, and the token of the next page."""
+        named = names.names(self._names)
+        found, token = records.page(self._readable(), page_size, page_token)
+        for model in found:
+            model.name = named.get(model.digest, "")
+        return found, token
+
+    def verify(self, digest: str) -> Path:
+        """The file, whose bytes are those of the upload; CorruptModel when they are not. Hashed once a change."""
+        path = self.path(digest)
+        try:
+            signature = records.signature(path)
+            if self._sound.get(digest) != signature:
+                with path.open("rb") as file:
+                    if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                        raise CorruptModel(
+                            f"the stored bytes of model {digest[:16]} are no longer those of the upload: upload it again"
+                        )
+                self._sound[digest] = signature
+        except FileNotFoundError:
+            raise UnknownModel(f"there is no model {digest[:16]!r}; {self._hint(digest)}") from None
+        return path
+
+    def sound(self, digest: str) -> bool:
+        """Whether the model is here and its bytes are right: then nothing needs to be uploaded."""
+        try:
+            return self.has(digest) and bool(self.verify(digest))
+        except (CorruptModel, UnknownModel):
+            return False
+
+    def committed(self, digest: str) -> int:
+        """How many bytes of this upload are here."""
+        part = self._part(digest)
+        return part.stat().st_size if part.is_file() else 0
+
+    def upload(self, digest: str, size: int) -> Upload:
+        """An upload that has not begun; nothing is touched yet."""
+        if size <= 0:
+            raise BadUpload("the header declares no size: a model has at least 1 byte")
+        return Upload(self._part(digest), digest, size, self._free)
+
+    def admit(self, upload: Upload, model: pb.Model) -> None:
+        """Makes a finished, examined upload visible."""
+        digest = upload.digest
+        with self._changing():
+            if self.sound(digest):
+                upload.discard()
+                return
+            new = self._aside(digest, "new")
+            new.mkdir()
+            try:
+                durable.create(new / "model.json", records.encoded(model))
+                os.rename(upload.part, new / "model.onnx")
+                durable.sync(new)
+                self._remove(digest)
+                os.rename(new, self._models / digest)
+            finally:
+                self._sweep(new)
+            durable.sync(self._models)
+
+    def update(self, digest: str, change: Callable[[pb.Model], None]) -> None:
+        """Changes the description of a model as a whole or not at all."""
+        with self._changing():
+            model = self.described(digest)
+            change(model)
+            durable.write(self._record(digest), records.encoded(model), self._uploads)
+
+    def name(self, digest: str, name: str) -> None:
+        """Gives the model this name, taking it from the one that had it; "" leaves it without a name."""
+        with self._changing():
+            if name:
+                names.give(self._names, digest, name, self._uploads)
+            else:
+                names.take(self._names, digest)
+
+    def delete(self, digest: str) -> None:
+        """Forgets the model, then its name."""
+        with self._changing():
+            self._remove(digest)
+            names.take(self._names, digest)
+        self._sound.pop(digest, None)
+        self._records.forget(self._record(digest))
+
+    def temporary(self) -> Path:
+        """A path for a file of this process's own; what is left there is swept when nobody touches it any more."""
+        return self._uploads / f"{secrets.token_hex(8)}.own"
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with durable.room(), durable.exclusive(self.root / "lock"):
+            yield
+
+    def _remove(self, digest: str) -> None:
+        """Takes the folder out of sight by one rename, then apart."""
+        if (self._models / digest).exists():
+            old = self._aside(digest, "old")
+            os.rename(self._models / digest, old)
+            durable.sync(self._models)
+            self._sweep(old)
+
+    def _sweep(self, left: Path) -> None:
+        """Removes what is not finished; an upload whose admission broke off becomes a part again."""
+        if left.suffix == ".new" and (left / "model.onnx").exists():
+            os.rename(left / "model.onnx", self._part(left.name.partition(".")[0]))
+        if left.suffix in (".new", ".old") and left.exists():
+            shutil.rmtree(left)
+        elif left.suffix == ".tmp" or (left.exists() and time.time() - left.stat().st_mtime > STALE_SECONDS):
+            left.unlink()
+
+    def _aside(self, digest: str, kind: str) -> Path:
+        return self._uploads / f"{digest}.{secrets.token_hex(4)}.{kind}"
+
+    def _part(self, digest: str) -> Path:
+        return self._uploads / f"{digest}.part"
+
+    def _record(self, digest: str) -> Path:
+        return self._models / digest / "model.json"
+
+    def _digests(self) -> list[str]:
+        return sorted(entry.name for entry in os.scandir(self._models) if self.has(entry.name))
+
+    def _readable(self) -> Iterator[pb.Model]:
+        for digest in self._digests():
+            try:
+                yield self.described(digest)
+            except (CorruptModel, UnknownModel) as error:  # one bad model must not hide the others
+                LOG.warning("left out of the list: %s", error)
+
+    def _hint(self, reference: str) -> str:
+        known = sorted(names.names(self._names).values())
+        near = difflib.get_close_matches(reference, known, n=3) or known[:10]
+        if near:
+            return f"there are {', '.join(near)}" if len(near) == len(known) else f"did you mean {', '.join(near)}?"
+        return "the models here have no names: list them for their digests" if self._digests() else "upload it first"
+
+    def _free(self) -> int:
+        """Bytes that may still be stored: by the limit, and by the disk."""
+        files = [f for folder in (self._models, self._uploads) for f in folder.rglob("*") if f.is_file()]
+        return min(self._limit - sum(f.stat().st_size for f in files), shutil.disk_usage(self.root).free)

@@ -1,0 +1,77 @@
+"""Fair pairs: two processes that take turns on the same cores, compared turn by turn.
+
+Each side lives in a process of its own, so that thread pools do not disturb each other, and
+only one side runs at a time. A machine that is slow for a while is slow for both: the
+figure to quote is the median of the ratios.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Medians in milliseconds, and the median of the ratios of one turn to the next."""
+
+    ours: float
+    theirs: float
+    ratio: float
+
+
+class Side:
+    """A process that waits for a word on standard input, runs its action once, and answers with the seconds it took."""
+
+    def __init__(self, *command: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self, times: int) -> list[float]:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(f"{times}\n")
+        stdin.flush()
+        answer = stdout.readline()
+        if not answer:
+            raise RuntimeError("a side of the benchmark ended early")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(60)
+
+    def __enter__(self) -> "Side":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def serve(action: Callable[[], object]) -> None:
+    """The other end of a Side: runs the action as often as each line of standard input says."""
+    for line in sys.stdin:
+        print(json.dumps([_timed(action) for _ in range(int(line))]), flush=True)
+
+
+def _timed(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def compare(ours: Side, theirs: Side, turns: int, times: int) -> Pair:
+    """Alternating turns of `times` runs each, after one turn of warm-up that is not counted."""
+    ours.run(times), theirs.run(times)
+    turn = [(statistics.median(theirs.run(times)), statistics.median(ours.run(times))) for _ in range(turns)]
+    return Pair(
+        ours=1e3 * statistics.median(o for _, o in turn),
+        theirs=1e3 * statistics.median(t for t, _ in turn),
+        ratio=statistics.median(o / t for t, o in turn),
+    )

@@ -1,0 +1,69 @@
+"""Finishing a heatmap: each step against a library or by hand, and the order of the steps."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BadQuestion
+from backlit_server.engine.rendering import Rendering, read_rendering, render, resize
+
+RAW = np.random.default_rng(3).normal(size=(7, 5)).astype(np.float32)
+INPUT = (224, 160)
+
+
+@pytest.mark.parametrize("size", [(224, 160), (8, 6), (7, 5), (21, 5)])
+def test_enlarging_equals_pillow_bilinear(size):
+    pillow = np.asarray(Image.fromarray(RAW).resize(size[::-1], Image.Resampling.BILINEAR))
+    assert np.allclose(resize(RAW, size), pillow, atol=1e-6)
+
+
+def test_shrinking_samples_without_antialiasing():
+    ramp = np.arange(8, dtype=np.float32)[None]
+    assert resize(ramp, (1, 2)).tolist() == [[1.5, 5.5]]
+
+
+def test_without_wishes_the_map_stays_as_it_was_computed():
+    done = render(RAW, Rendering(), INPUT)
+    assert np.array_equal(done.heatmap, RAW)
+    assert done.steps == ()
+
+
+def test_all_steps_are_done_in_order_and_listed():
+    done = render(RAW, Rendering("input", relu=True, normalize=True, dtype=np.dtype(np.uint8)), INPUT)
+    assert [step.split()[0] for step in done.steps] == ["relu", "resize", "normalize", "uint8"]
+    assert done.heatmap.shape == INPUT
+    assert (done.heatmap.min(), done.heatmap.max(), done.heatmap.dtype) == (0, 255, np.uint8)
+
+
+def test_normalized_maps_span_zero_to_one_at_the_size_asked_for():
+    done = render(RAW, Rendering((50, 40), normalize=True), INPUT)
+    assert (done.heatmap.min(), done.heatmap.max()) == (0, 1)
+
+
+def test_a_constant_map_becomes_zero_and_not_nan():
+    assert not render(np.full((3, 3), 5.0, np.float32), Rendering(normalize=True), INPUT).heatmap.any()
+
+
+def test_channels_are_rendered_one_by_one():
+    both = render(np.stack([RAW, -RAW]), Rendering((9, 9)), INPUT).heatmap
+    assert np.allclose(both[0], -both[1])
+
+
+def test_the_input_size_of_a_model_without_pictures_is_refused_with_a_way_out():
+    with pytest.raises(BadQuestion, match="ask for size layer"):
+        render(RAW, Rendering("input"), None)
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        (pb.Rendering(data_type=pb.DATA_TYPE_UINT8), "ask for normalize as well"),
+        (pb.Rendering(data_type=pb.DATA_TYPE_INT64), "float32, float16, uint8"),
+        (pb.Rendering(size=pb.Rendering.SIZE_EXPLICIT), "both sides must lie between 1 and"),
+        (pb.Rendering(size=pb.Rendering.SIZE_EXPLICIT, height=10**6, width=9), "both sides must lie between 1 and"),
+    ],
+)
+def test_impossible_renderings_are_refused(message, says):
+    with pytest.raises(BadQuestion, match=says):
+        read_rendering(message)
