@@ -1,0 +1,66 @@
+"""backlit shows what any ONNX image model looked at. This is the client; `backlit_server` is the heavy house.
+
+import backlit
+
+with backlit.connect("localhost:50051") as server:
+    model = server.upload("model.onnx", name="demo")
+    print(model.card)
+    for explanation in model.explain("cat.jpg", target="top5"):
+        print(explanation.name, explanation.score, explanation.heatmap.shape)
+"""
+
+from backlit_proto.errors import (
+    BacklitError,
+    BadModel,
+    BadQuestion,
+    BadUpload,
+    Busy,
+    CorruptModel,
+    DeadlineExceeded,
+    InternalError,
+    NotAuthenticated,
+    NotDifferentiable,
+    NotExplainable,
+    Overloaded,
+    ServerUnavailable,
+    UnknownModel,
+    WorkerLost,
+    WrongOffset,
+)
+
+from backlit import aio
+from backlit.answers import Explanation, Partial, Provenance
+from backlit.card import Card
+from backlit.catalogue import Method
+from backlit.model import Model
+from backlit.preprocessing import Preprocessing
+from backlit.server import Server, connect
+
+__all__ = [
+    "BacklitError",
+    "BadModel",
+    "BadQuestion",
+    "BadUpload",
+    "Busy",
+    "Card",
+    "CorruptModel",
+    "DeadlineExceeded",
+    "Explanation",
+    "InternalError",
+    "Method",
+    "Model",
+    "NotAuthenticated",
+    "NotDifferentiable",
+    "NotExplainable",
+    "Overloaded",
+    "Partial",
+    "Preprocessing",
+    "Provenance",
+    "Server",
+    "ServerUnavailable",
+    "UnknownModel",
+    "WorkerLost",
+    "WrongOffset",
+    "aio",
+    "connect",
+]

@@ -4,20 +4,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.tensors import to_array
 from google.protobuf.json_format import MessageToDict
 
 from backlit.preprocessing import Preprocessing
 from backlit.words import word
-from backlit_proto import backlit_pb2 as pb
-from backlit_proto.tensors import to_array
 
 
 @dataclass(frozen=True)
 class Provenance:
     """How an answer was made: the same provenance and input give the same heatmap.
 
-    `execution_provider` is the one that was really used, `steps` what was done to the raw map, `forward_passes` those of
-    the whole network for this image; `preprocessing` is None unless the server prepared a picture, and
+    `execution_provider` is the one that was really used, `steps` what was done to the raw map, `forward_passes` those
+    of the whole network for this image; `preprocessing` is None unless the server prepared a picture, and
     `preprocessing_assumed` says that nobody declared it for this model.
     """
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-
-from backlit.words import word
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import DTYPES
+
+from backlit.words import word
 
 
 @dataclass(frozen=True)
@@ -122,15 +122,14 @@ class Card:
         return next((i.size for i in self.inputs if i.layout), None)
 
     def __str__(self) -> str:
-        return "\n".join(f"{title:<10}{text}" for title, texts in _page(self).items() for title, text in _lines(title, texts))
+        rows = (row for title, texts in _page(self).items() for row in _rows(title, texts))
+        return "\n".join(f"{title:<10}{text}" for title, text in rows)
 
 
 def read_card(message: pb.Card) -> Card:
     """The card as it came over the wire."""
     return Card(
-        inputs=tuple(
-            Input(TensorSpec.read(i.tensor), word(pb.Layout, i.layout)) for i in message.inputs
-        ),
+        inputs=tuple(Input(TensorSpec.read(i.tensor), word(pb.Layout, i.layout)) for i in message.inputs),
         outputs=tuple(TensorSpec.read(output) for output in message.outputs),
         scores=_scores(message.scores),
         layers=tuple(_layer(layer) for layer in message.layers),
@@ -187,7 +186,7 @@ def _page(card: Card) -> dict[str, list[str]]:
         "why not": [f"{m.method}: {m.why_not}" for m in card.methods if not m.available],
         "batch": ["several images a run" if card.batch.dynamic else "one image a run", card.batch.explanation],
         "runs on": [card.execution_provider],
-        "file": [f"opset {card.opset}, IR {card.ir_version}, {card.parameters:,} parameters, {card.producer}".rstrip(", ")],
+        "file": [f"opset {card.opset}, IR {card.ir_version}, {card.parameters:,} parameters", card.producer],
         "notes": list(card.notes),
     }
 
@@ -197,7 +196,7 @@ def _layer_text(layer: Layer) -> str:
     return f"{layer.name}  {layer.operator} {dimensions(layer.shape)} {layer.axes}{around}"
 
 
-def _lines(title: str, texts: list[str]) -> list[tuple[str, str]]:
+def _rows(title: str, texts: list[str]) -> list[tuple[str, str]]:
     """The title on the first line of its rows only; nothing where there is nothing to say."""
     said = [text for text in texts if text]
     return [("" if row else title, text) for row, text in enumerate(said)]

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from google.protobuf.json_format import MessageToDict
-
 from backlit_proto import backlit_pb2 as pb
+from google.protobuf.json_format import MessageToDict
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ def read_methods(message: pb.ListMethodsResponse) -> list[Method]:
 
 
 def _parameter(message: pb.Parameter) -> Parameter:
-    default = MessageToDict(message.default) if message.HasField("default") else None
-    whole = isinstance(default, float) and message.type == "int"
-    return Parameter(message.name, message.type, int(default) if whole else default, message.documentation)
+    default: object = MessageToDict(message.default) if message.HasField("default") else None
+    if isinstance(default, float) and message.type == "int":  # JSON knows one kind of number
+        default = int(default)
+    return Parameter(message.name, message.type, default, message.documentation)

@@ -7,7 +7,6 @@ from os import PathLike
 from pathlib import Path
 
 import grpc
-
 from backlit_proto.errors import BadQuestion
 
 DEFAULT_PORT = 50051
@@ -38,7 +37,7 @@ RETRIED = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One server as one caller sees it; `timeout` (seconds) is the deadline of calls that give none, None: no deadline."""
+    """One server as one caller sees it; `timeout` (seconds) is for calls that give none, None is no deadline."""
 
     address: str
     token: str | None = None

@@ -3,16 +3,16 @@
 The sync and the asyncio shell drive the same flows (as httpx does with its `auth_flow`), so nothing is written twice.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import ServerUnavailable, WrongOffset
 from google.protobuf.message import Message
 
 from backlit.files import ModelFile
 from backlit.preprocessing import Preprocessing
-from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import ServerUnavailable, WrongOffset
 
 PAUSES = (0.2, 0.8, 2.0)  # seconds before a broken upload goes on
 
@@ -25,7 +25,7 @@ class Call:
     """One remote call: the procedure's name, and the message or messages it is given."""
 
     rpc: str
-    request: Message | Iterable[Message]
+    request: Message | Iterable[Message] | AsyncIterable[Message]
 
 
 @dataclass(frozen=True)

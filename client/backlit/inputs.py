@@ -1,22 +1,22 @@
 """The grammar of `inputs`: arrays in the model's own layout, or pictures that the server prepares.
 
-    float array                        the model's only input, with or without the batch axis (told by its rank)
-    {"image": array, ...}              several inputs by name
-    path, bytes, Pillow image          a picture
-    uint8 array, h x w x 3 or h x w    a picture too, unless the model itself takes uint8 of that very shape:
-                                       then it is the input, already prepared
-    list of any of these               a batch
+float array                        the model's only input, with or without the batch axis (told by its rank)
+{"image": array, ...}              several inputs by name
+path, bytes, Pillow image          a picture
+uint8 array, h x w x 3 or h x w    a picture too, unless the model itself takes uint8 of that very shape:
+                                   then it is the input, already prepared
+list of any of these               a batch
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-
-from backlit.card import Input, dimensions, numpy_dtype
-from backlit.pixels import encode_picture, is_picture, is_pixels
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 from backlit_proto.tensors import to_tensor
+
+from backlit.card import Input, dimensions, numpy_dtype
+from backlit.pixels import encode_picture, is_picture, is_pixels
 
 
 def encode_inputs(inputs: object, expected: Sequence[Input]) -> pb.ExplainRequest:

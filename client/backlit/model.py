@@ -7,6 +7,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, overload
 
+from backlit_proto import backlit_pb2 as pb
+
 from backlit import flows
 from backlit.answers import Explanation, Partial, read_finals, read_partial
 from backlit.files import received, save
@@ -16,7 +18,6 @@ from backlit.models import StoredModel, facts
 from backlit.preprocessing import Preprocessing
 from backlit.questions import explain_request
 from backlit.wire import Wire
-from backlit_proto import backlit_pb2 as pb
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,10 @@ class Model(StoredModel):
             model.explain(x, "cam", target=[281, "tabby"])          # float arrays, prepared by you
             model.explain([a, b], size="input", normalize=True)     # a batch, finished for display
 
-        `inputs`: `backlit.inputs` has the grammar; `target`: `backlit.targets`. `layer`: a tensor or node name, None for
-        the card's default. `size`: "layer", "input" or (h, w). Steps after the raw signed map (`relu`, `normalize`, size,
-        dtype) are listed in each answer's provenance. `parameters` are the method's own; `server.methods()` tells them.
+        `inputs`: `backlit.inputs` has the grammar; `target`: `backlit.targets`. `layer`: a tensor or node name, None
+        for the card's default. `size`: "layer", "input" or (h, w). What was done to the raw signed map (`relu`,
+        `normalize`, size, dtype) is listed in each answer's provenance. `parameters` are the method's own;
+        `server.methods()` tells them.
         """
         request = explain_request(
             self,
@@ -100,23 +102,23 @@ class Model(StoredModel):
         return _results(talk, self.wire.responses(Call("ExplainMany", requests), timeout))
 
     @overload
-    def export(self, path: None = None, *, layer: str | None = None, method: str = "grad-cam", timeout: float | None = None) -> bytes: ...
+    def export(self, *, layer: str = "", method: str = "grad-cam", timeout: float | None = None) -> bytes: ...
+
     @overload
     def export(
-        self, path: str | PathLike[str], *, layer: str | None = None, method: str = "grad-cam", timeout: float | None = None
+        self, path: str | PathLike[str], *, layer: str = "", method: str = "grad-cam", timeout: float | None = None
     ) -> Path: ...
+
     def export(
         self,
         path: str | PathLike[str] | None = None,
         *,
-        layer: str | None = None,
+        layer: str = "",
         method: str = "grad-cam",
         timeout: float | None = None,
     ) -> bytes | Path:
-        """The rewritten model as one ONNX file, written to `path` or returned as bytes; its digest is checked.
-
-        """
-        request = pb.ExportRequest(model=self.digest, layer=layer or "", method=method)
+        """The rewritten model as one ONNX file, written to `path` or returned as bytes; its digest is checked."""
+        request = pb.ExportRequest(model=self.digest, layer=layer, method=method)
         parts = self.wire.responses(Call("Export", request), timeout)
         return b"".join(received(parts)) if path is None else save(parts, Path(path))
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 from backlit_proto.tensors import to_tensor
@@ -21,7 +20,7 @@ class PilImage(Protocol):
     def tobytes(self) -> bytes: ...
 
 
-Picture = str | PathLike[str] | bytes | bytearray | memoryview | PilImage
+Picture = str | PathLike | bytes | bytearray | memoryview | PilImage
 
 
 def is_picture(given: object) -> bool:

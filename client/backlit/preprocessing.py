@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
-from backlit.words import value, word
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
+
+from backlit.words import full_name, word
 
 
 @dataclass(frozen=True)
@@ -63,26 +65,26 @@ class Preprocessing:
                 preset=self.preset,
                 mean=self.mean,
                 std=self.std,
-                color=value(pb.Preprocessing.Color, self.color, "the preprocessing's color"),
-                fit=value(pb.Preprocessing.Fit, self.fit, "the preprocessing's fit"),
+                color=full_name(pb.Preprocessing.Color, self.color, "color"),
+                fit=full_name(pb.Preprocessing.Fit, self.fit, "fit"),
                 height=self.height,
                 width=self.width,
                 crop=self.crop,
-                interpolation=value(pb.Preprocessing.Interpolation, self.interpolation, "the preprocessing's interpolation"),
+                interpolation=full_name(pb.Preprocessing.Interpolation, self.interpolation, "interpolation"),
             )
         except (TypeError, ValueError, AttributeError) as error:
-            raise BadQuestion(f"the preprocessing {self} cannot be sent: {error}") from None
+            raise BadQuestion(f"the preprocessing ({self}) cannot be sent: {error}") from None
 
     def __str__(self) -> str:
         said = {field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name)}
         return ", ".join(f"{name} {_text(said[name])}" for name in said) or "none"
 
 
-def _tidy(name: str, given: object) -> object:
+def _tidy(name: object, given: Any) -> Any:  # what fits no field is refused when the message is built
     """One number for all channels may be written without a list."""
     if name not in ("mean", "std"):
         return given
-    return (given,) if isinstance(given, int | float) else tuple(given)  # type: ignore[arg-type]  # checked by the wire
+    return (given,) if isinstance(given, int | float) else tuple(given)
 
 
 def _text(value: object) -> str:

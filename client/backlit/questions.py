@@ -1,8 +1,11 @@
 """From keyword arguments to one ExplainRequest."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BadQuestion
 
 from backlit.endpoint import LARGEST_MESSAGE
 from backlit.inputs import encode_inputs
@@ -10,8 +13,6 @@ from backlit.models import StoredModel
 from backlit.preprocessing import Preprocessing
 from backlit.targets import encode_targets
 from backlit.words import choice
-from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import BadQuestion
 
 SIZES = {"layer": pb.Rendering.SIZE_LAYER, "input": pb.Rendering.SIZE_INPUT}
 DTYPES = {"float32": pb.DATA_TYPE_FLOAT32, "float16": pb.DATA_TYPE_FLOAT16, "uint8": pb.DATA_TYPE_UINT8}
@@ -60,7 +61,7 @@ def explain_request(
     return request
 
 
-def plain(name: str, value: object) -> object:
+def plain(name: str, value: object) -> Any:  # JSON
     """A parameter as JSON has it: numpy's numbers and arrays as numbers and lists."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
@@ -73,15 +74,14 @@ def plain(name: str, value: object) -> object:
     raise BadQuestion(f"parameter {name} is a {type(value).__name__}; numbers, strings, lists and dicts can be sent")
 
 
-def _rendering(size: object, relu: bool, normalize: bool, dtype: object) -> pb.Rendering:
+def _rendering(size: object, relu: bool, normalize: bool, dtype: Any) -> pb.Rendering:  # Any: np.dtype takes a lot
     try:
-        name = np.dtype(dtype).name  # type: ignore[arg-type]  # refused below when it is none
+        name = np.dtype(dtype).name
     except TypeError:
         name = str(dtype)
-    data_type = choice(DTYPES, name, "dtype")
-    finish = pb.Rendering(relu=relu, normalize=normalize, data_type=data_type)  # type: ignore[arg-type]  # an enum's int
+    finish = pb.Rendering(relu=relu, normalize=normalize, data_type=choice(DTYPES, name, "dtype"))
     if isinstance(size, str):
-        finish.size = choice(SIZES, size, "size")  # type: ignore[assignment]  # an enum's int
+        finish.size = choice(SIZES, size, "size")
         return finish
     finish.size = pb.Rendering.SIZE_EXPLICIT
     finish.height, finish.width = _height_width(size)

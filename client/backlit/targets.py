@@ -1,22 +1,22 @@
 """The grammar of `target`: what a heatmap explains.
 
-    None                 the top class of each image
-    281                  a class by its index
-    "Egyptian cat"       a class by its name, where the model has class names
-    "top5"               the five best classes of each image
-    [281, "top2", ...]   one heatmap each
-    float array          seeds: d(what is asked)/d(scores), one row, or several rows, of the scores' shape
+None                 the top class of each image
+281                  a class by its index
+"Egyptian cat"       a class by its name, where the model has class names
+"top5"               the five best classes of each image
+[281, "top2", ...]   one heatmap each
+float array          seeds: d(what is asked)/d(scores), one row, or several rows, of the scores' shape
 """
 
 import re
 from numbers import Integral
 
 import numpy as np
-
-from backlit.card import TensorSpec, dimensions
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 from backlit_proto.tensors import to_tensor
+
+from backlit.card import TensorSpec, dimensions
 
 TOP = re.compile(r"top-?(\d+)")
 SAID = "None, a class index, a class name, 'top5', a list of these, or a float array of seeds"

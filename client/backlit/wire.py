@@ -1,18 +1,18 @@
-"""The shell that does what the flows say, blocking; the asyncio one is in `aio_wire`."""
+"""The shell that does what the flows say, blocking; the asyncio one is in `backlit.aio`."""
 
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import grpc
-from google.protobuf.message import Message
+from backlit_proto.backlit_pb2_grpc import ExplanationServiceStub, ModelServiceStub
+from backlit_proto.errors import BacklitError
 
 from backlit.endpoint import Endpoint
 from backlit.flows import Call, Flow, Pause, T
-from backlit.refusals import from_call
-from backlit_proto.backlit_pb2_grpc import ExplanationServiceStub, ModelServiceStub
-from backlit_proto.errors import BacklitError
+from backlit.outgoing import Outgoing
+from backlit.refusals import Failure
 
 
 @dataclass(frozen=True)
@@ -30,20 +30,6 @@ class Deadline:
         return None if self.moment is None else max(0.0, self.moment - time.monotonic())
 
 
-@dataclass
-class Guarded:
-    """Requests whose source may fail: gRPC would tell nobody but its log, so the failure is kept for the caller."""
-
-    source: Iterable[Message]
-    failure: Exception | None = None
-
-    def __iter__(self) -> Iterator[Message]:
-        try:
-            yield from self.source
-        except Exception as failure:
-            self.failure = failure
-
-
 class Wire:
     """One channel and how to call on it."""
 
@@ -57,7 +43,7 @@ class Wire:
 
     def run(self, flow: Flow[T], timeout: float | None) -> T:
         """Does what the flow asks for until it returns; `timeout` is for all of it together."""
-        deadline = self.deadline(timeout)
+        deadline = self._deadline(timeout)
         try:
             step = next(flow)
             while True:
@@ -72,35 +58,31 @@ class Wire:
 
     def responses(self, call: Call, timeout: float | None) -> Generator[Any]:
         """The answers of a streaming call; leaving the iterator stops the server's work."""
-        request = guarded(call.request)
-        running = self._procedures[call.rpc](request, **self._how(self.deadline(timeout)))
+        outgoing = Outgoing(call.request)
+        running = self._procedures[call.rpc](outgoing.blocking(), **how(self.endpoint, self._deadline(timeout)))
         try:
             yield from running
         except grpc.RpcError as error:
-            raise failure(request, error, self.address) from None
+            raise outgoing.error(cast(Failure, error), self.address) from None  # an RpcError of a call is the call
         finally:
             running.cancel()
-        if isinstance(request, Guarded) and request.failure:
-            raise request.failure
+        outgoing.check()
 
-    def deadline(self, timeout: float | None) -> Deadline:
+    def _deadline(self, timeout: float | None) -> Deadline:
         return Deadline.after(self.endpoint.timeout if timeout is None else timeout)
 
     def _perform(self, step: Call | Pause, deadline: Deadline) -> Any:  # whatever message the call returns
         if isinstance(step, Pause):
             time.sleep(step.seconds)
             return None
-        request = guarded(step.request)
-        running = self._procedures[step.rpc].future(request, **self._how(deadline))
+        outgoing = Outgoing(step.request)
+        running = self._procedures[step.rpc].future(outgoing.blocking(), **how(self.endpoint, deadline))
         try:
             return running.result()
         except grpc.RpcError as error:
-            raise failure(request, error, self.address) from None
+            raise outgoing.error(cast(Failure, error), self.address) from None  # an RpcError of a call is the call
         finally:
             running.cancel()  # for KeyboardInterrupt; changes nothing once the answer is there
-
-    def _how(self, deadline: Deadline) -> dict[str, Any]:  # keyword arguments of grpc's
-        return {"timeout": deadline.left(), "metadata": self.endpoint.metadata()}
 
 
 def open_channel(endpoint: Endpoint) -> grpc.Channel:
@@ -116,12 +98,6 @@ def procedures(channel: Any) -> dict[str, Any]:  # grpc.Channel or grpc.aio.Chan
     return {**vars(ModelServiceStub(channel)), **vars(ExplanationServiceStub(channel))}
 
 
-def guarded(request: Message | Iterable[Message]) -> Message | Guarded:
-    return request if isinstance(request, Message) else Guarded(request)
-
-
-def failure(request: Message | Guarded, error: Any, address: str) -> Exception:  # error: an RpcError that is a call too
-    """What really went wrong: the caller's own requests, or the call."""
-    if isinstance(request, Guarded) and request.failure:
-        return request.failure
-    return from_call(error, address)
+def how(endpoint: Endpoint, deadline: Deadline) -> dict[str, Any]:  # keyword arguments of grpc's
+    """What every call is told beside its request."""
+    return {"timeout": deadline.left(), "metadata": endpoint.metadata()}

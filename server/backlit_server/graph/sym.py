@@ -46,6 +46,8 @@ class Sym(NDArrayOperatorsMixin):
 
     @property
     def kind(self) -> Kind:
+        if self.name not in self.tape.kinds:
+            raise NotDifferentiable(f"the type of {self.name!r} is not known")
         return self.tape.kinds[self.name]
 
     @property
@@ -106,9 +108,10 @@ class Sym(NDArrayOperatorsMixin):
             value = np.array(value, helper.tensor_dtype_to_np_dtype(_scalar_type(value, self.dtype)))
         return Sym(self.tape, self.tape.constant(np.asarray(value)))
 
-    def declared(self, shape: tuple[int | str, ...]) -> "Sym":
+    def declared(self, shape: tuple[int | str, ...] | None) -> "Sym":
         """This tensor, whose shape is known to be this one although nothing in the graph says so."""
-        self.tape.kinds[self.name] = Kind(self.dtype, shape)
+        if shape is not None:
+            self.tape.kinds[self.name] = Kind(self.dtype, shape)
         return self
 
     def astype(self, dtype: Any) -> "Sym":
@@ -165,8 +168,7 @@ class Sym(NDArrayOperatorsMixin):
 
     def zeros(self) -> "Sym":
         """As many zeros, in the same shape and type."""
-        zero = helper.make_tensor("zero", self.dtype, [1], [0])
-        return self.dims.op("ConstantOfShape", value=zero).declared(self.shape)
+        return zeros(self.dims, self.dtype).declared(self.kind.shape)
 
     def _reduce(self, op_type: str, axis: Any, keepdims: bool) -> "Sym":
         axes = None if axis is None else [axis] if isinstance(axis, int) else list(axis)
@@ -194,8 +196,9 @@ class Sym(NDArrayOperatorsMixin):
             return NotImplemented
         first, *rest = together(*inputs)
         values = [x.value if x.tape.small(x.name) else None for x in (first, *rest)]
-        made = first.op(UFUNCS[ufunc], *rest) if any(v is None for v in values) else None
-        return made or first.lift(_computed(ufunc, values))
+        if any(value is None for value in values):
+            return first.op(UFUNCS[ufunc], *rest)
+        return first.lift(_computed(ufunc, values))
 
     def __array_function__(self, function: Any, _types: Any, inputs: Any, named: Any) -> Any:
         return FUNCTIONS[function](*inputs, **named) if function in FUNCTIONS else NotImplemented
@@ -218,8 +221,14 @@ def where(condition: Sym, yes: Any, no: Any) -> Sym:
     return condition.op("Where", *lifted)
 
 
-def concatenate(parts: Sequence[Sym], axis: int = 0) -> Sym:
-    return parts[0].op("Concat", *parts[1:], axis=axis)
+def zeros(dims: Sym, dtype: int) -> Sym:
+    """Zeros of a shape that is a tensor."""
+    return dims.op("ConstantOfShape", value=helper.make_tensor("zero", dtype, [1], [0]))
+
+
+def concatenate(parts: Sequence[Any], axis: int = 0) -> Sym:
+    first, *rest = together(*parts)
+    return first.op("Concat", *rest, axis=axis)
 
 
 FUNCTIONS: dict[Any, Callable[..., Sym]] = {np.where: where, np.concatenate: concatenate}

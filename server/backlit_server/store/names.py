@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from backlit_proto.errors import BadQuestion
+from backlit_proto.errors import BadQuestion, BadUpload
 
 from backlit_server.store import durable
 
@@ -12,7 +12,7 @@ NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def check(name: str) -> None:
+def check_name(name: str) -> None:
     """BadQuestion for what cannot be a name."""
     if not NAME.fullmatch(name) or name.strip(".") == "":
         raise BadQuestion(
@@ -20,6 +20,12 @@ def check(name: str) -> None:
         )
     if DIGEST.fullmatch(name):
         raise BadQuestion("a name must not look like a digest")
+
+
+def check_digest(digest: str) -> None:
+    """BadUpload for what is not a SHA-256 in hex."""
+    if not DIGEST.fullmatch(digest):
+        raise BadUpload(f"{digest[:80]!r} is not a SHA-256 digest: send its 64 lower-case hex digits")
 
 
 def names(folder: Path) -> dict[str, str]:
@@ -40,7 +46,7 @@ def read(folder: Path, name: str) -> str:
 
 def give(folder: Path, digest: str, name: str, scratch: Path) -> None:
     """Gives the model this name, and takes it from the model that had it. One rename does it all."""
-    check(name)
+    check_name(name)
     old = names(folder).get(digest)
     if old is None:
         durable.write(folder / name, digest.encode(), scratch)

@@ -104,7 +104,7 @@ class Store:
                 with path.open("rb") as file:
                     if hashlib.file_digest(file, "sha256").hexdigest() != digest:
                         raise CorruptModel(
-                            f"the stored bytes of model {digest[:16]} are no longer those of the upload: upload it again"
+                            f"the stored bytes of model {digest[:16]} are not those of its upload: upload it again"
                         )
                 self._sound[digest] = signature
         except FileNotFoundError:
@@ -113,6 +113,7 @@ class Store:
 
     def sound(self, digest: str) -> bool:
         """Whether the model is here and its bytes are right: then nothing needs to be uploaded."""
+        names.check_digest(digest)
         try:
             return self.has(digest) and bool(self.verify(digest))
         except (CorruptModel, UnknownModel):
@@ -201,6 +202,7 @@ class Store:
         return self._uploads / f"{digest}.{secrets.token_hex(4)}.{kind}"
 
     def _part(self, digest: str) -> Path:
+        names.check_digest(digest)
         return self._uploads / f"{digest}.part"
 
     def _record(self, digest: str) -> Path:

@@ -1,12 +1,4 @@
-"""The client for asyncio: the same names, awaited.
-
-    async with backlit.aio.connect("localhost:50051") as server:
-        model = await server.upload("model.onnx", name="demo")
-        results = await model.explain("cat.jpg", target="top5")
-        async for partial in model.stream("cat.jpg", "rise"): ...
-
-The docstrings are in the blocking twin, `backlit.Server` and `backlit.Model`.
-"""
+"""The client for asyncio; the docstrings are in the blocking twin, `backlit.Server`."""
 
 import asyncio
 import contextlib
@@ -14,9 +6,11 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from os import PathLike
 from typing import BinaryIO
 
+from backlit_proto import backlit_pb2 as pb
+
 from backlit import flows
-from backlit.aio_model import Model
-from backlit.aio_wire import Wire, open_channel
+from backlit.aio.model import Model
+from backlit.aio.wire import Wire, open_channel
 from backlit.catalogue import Method, read_methods
 from backlit.endpoint import Endpoint
 from backlit.files import ModelFile
@@ -24,9 +18,6 @@ from backlit.flows import Progress
 from backlit.models import StoredModel, facts, name_of
 from backlit.preprocessing import Preprocessing
 from backlit.private import private_server
-from backlit_proto import backlit_pb2 as pb
-
-__all__ = ["Model", "Server", "connect"]
 
 
 @contextlib.asynccontextmanager
@@ -81,19 +72,24 @@ class Server:
         return self._model(await self._wire.run(flows.upload(file, header, progress), timeout))
 
     async def model(self, name: str, *, timeout: float | None = None) -> Model:
+        """As `backlit.Server.model`."""
         return self._model(await self._wire.run(flows.get(name), timeout))
 
     async def models(self, *, timeout: float | None = None) -> list[Model]:
+        """As `backlit.Server.models`."""
         return [self._model(message) for message in await self._wire.run(flows.list_models(), timeout)]
 
     async def methods(self, model: StoredModel | str | None = None, *, timeout: float | None = None) -> list[Method]:
+        """As `backlit.Server.methods`."""
         return read_methods(await self._wire.run(flows.list_methods(name_of(model or "")), timeout))
 
     async def presets(self, *, timeout: float | None = None) -> list[Preprocessing]:
+        """As `backlit.Server.presets`."""
         answer = await self._wire.run(flows.list_methods(""), timeout)
         return [Preprocessing.read(message) for message in answer.presets]
 
     async def delete(self, model: StoredModel | str, *, timeout: float | None = None) -> None:
+        """As `backlit.Server.delete`."""
         await self._wire.run(flows.delete(name_of(model)), timeout)
 
     def _model(self, message: pb.Model) -> Model:

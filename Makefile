@@ -1,0 +1,52 @@
+# backlit: every target sets itself up, and is quick the second time.
+# Another Python: make test PYTHON=python3.13
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+READY_TO_LINT := .venv/.ready-to-lint
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint bench proto clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) ## upload a real classifier to a real server, explain two photographs, write the pictures to demo/
+	$(BIN)/python models/demo.py
+
+test: $(READY) ## the tests, in about a minute
+	$(BIN)/python -m pytest -n 2 -m "not slow and not docker and not gpu"
+
+test-all: $(READY_TO_LINT) ## every test: slow ones, those of the image (as root, with buildah), those of a GPU
+	$(BIN)/python -m pytest -m ""
+
+lint: $(READY_TO_LINT) ## what no test sees: style, types, layers, the contract, the Dockerfile
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/hadolint Dockerfile
+
+bench: $(READY) ## the figures, each paired with its yardstick
+	$(BIN)/python tests/bench
+
+proto: $(READY_TO_LINT) ## generate the messages anew from proto/backlit.proto
+	$(BIN)/python -m grpc_tools.protoc -Ibacklit_proto=proto --python_out=proto --pyi_out=proto --grpc_python_out=proto proto/backlit.proto
+
+clean: ## remove everything that the other targets made
+	rm -rf .venv demo build dist .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "backlit needs Python 3.11 or newer as $(PYTHON); choose another: make PYTHON=python3.13 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+		{ rm -rf .venv; echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --editable '.[server,pictures,demo,test]'
+	@touch $@
+
+$(READY_TO_LINT): $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[lint]'
+	@touch $@

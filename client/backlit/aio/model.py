@@ -1,0 +1,139 @@
+"""A stored model and its verbs for asyncio; the docstrings are in the blocking twin, `backlit.Model`."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, overload
+
+from backlit_proto import backlit_pb2 as pb
+
+from backlit import flows
+from backlit.aio.wire import Wire
+from backlit.answers import Explanation, Partial, read_finals, read_partial
+from backlit.files import received, save
+from backlit.flows import Call
+from backlit.many import Conversation, Result
+from backlit.models import StoredModel, facts
+from backlit.outgoing import steps
+from backlit.preprocessing import Preprocessing
+from backlit.questions import explain_request
+
+
+@dataclass(frozen=True)
+class Model(StoredModel):
+    """A model on a server; `timeout` is in seconds everywhere."""
+
+    wire: Wire = field(repr=False, compare=False)
+
+    async def explain(
+        self,
+        inputs: object,
+        method: str = "grad-cam",
+        *,
+        target: object = None,
+        layer: str | None = None,
+        size: str | tuple[int, int] = "layer",
+        normalize: bool = False,
+        profile: str = "paper",
+        relu: bool = False,
+        dtype: str = "float32",
+        preprocessing: Preprocessing | str | Mapping[str, object] | None = None,
+        timeout: float | None = None,
+        **parameters: object,
+    ) -> list[Explanation]:
+        """As `backlit.Model.explain`."""
+        request = explain_request(
+            self,
+            inputs,
+            method,
+            target=target,
+            layer=layer,
+            size=size,
+            normalize=normalize,
+            profile=profile,
+            relu=relu,
+            dtype=dtype,
+            preprocessing=preprocessing,
+            **parameters,
+        )
+        return read_finals([answer async for answer in self.wire.responses(Call("Explain", request), timeout)])
+
+    def stream(
+        self,
+        inputs: object,
+        method: str = "grad-cam",
+        *,
+        timeout: float | None = None,
+        **question: Any,  # the options of explain, each of its own type
+    ) -> AsyncGenerator[Partial]:
+        """As `backlit.Model.stream`."""
+        request = explain_request(self, inputs, method, **question)
+        return _partials(self.wire.responses(Call("Explain", request), timeout))
+
+    def explain_many(
+        self,
+        items: Iterable[object] | AsyncIterable[object],
+        method: str = "grad-cam",
+        *,
+        timeout: float | None = None,
+        **question: Any,  # the options of explain, each of its own type
+    ) -> AsyncGenerator[Result]:
+        """As `backlit.Model.explain_many`."""
+        talk = Conversation(self, {"method": method, **question})
+        requests = (request async for item in steps(items) if (request := talk.ask(item)))
+        return _results(talk, self.wire.responses(Call("ExplainMany", requests), timeout))
+
+    @overload
+    async def export(self, *, layer: str = "", method: str = "grad-cam", timeout: float | None = None) -> bytes: ...
+
+    @overload
+    async def export(
+        self, path: str | PathLike[str], *, layer: str = "", method: str = "grad-cam", timeout: float | None = None
+    ) -> Path: ...
+
+    async def export(
+        self,
+        path: str | PathLike[str] | None = None,
+        *,
+        layer: str = "",
+        method: str = "grad-cam",
+        timeout: float | None = None,
+    ) -> bytes | Path:
+        """As `backlit.Model.export`."""
+        request = pb.ExportRequest(model=self.digest, layer=layer, method=method)
+        parts = [part async for part in self.wire.responses(Call("Export", request), timeout)]
+        return b"".join(received(parts)) if path is None else await asyncio.to_thread(save, parts, Path(path))
+
+    async def update(
+        self,
+        *,
+        name: str | None = None,
+        preprocessing: Preprocessing | str | Mapping[str, object] | None = None,
+        class_names: Iterable[str] = (),
+        timeout: float | None = None,
+    ) -> "Model":
+        """As `backlit.Model.update`."""
+        flow = flows.update(self.digest, name, preprocessing, class_names)
+        return Model(**facts(await self.wire.run(flow, timeout)), wire=self.wire)
+
+    async def delete(self, *, timeout: float | None = None) -> None:
+        """As `backlit.Model.delete`."""
+        await self.wire.run(flows.delete(self.digest), timeout)
+
+
+async def _partials(responses: AsyncGenerator[pb.ExplainResponse]) -> AsyncGenerator[Partial]:
+    async with aclosing(responses):
+        async for response in responses:
+            yield read_partial(response)
+
+
+async def _results(talk: Conversation, responses: AsyncGenerator[pb.ExplainManyResponse]) -> AsyncGenerator[Result]:
+    async with aclosing(responses):
+        async for response in responses:
+            for result in talk.answer(response):
+                yield result
+        for result in talk.rest():
+            yield result

@@ -1,0 +1,163 @@
+"""The `backlit` command: models in, heatmaps over pictures out."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from backlit_proto.errors import BacklitError
+
+from backlit import commands
+from backlit.server import Server, connect
+
+ABOUT = "Shows what an ONNX image model looked at."
+EXAMPLES = """\
+examples:
+  backlit explain model.onnx cat.jpg
+  backlit upload model.onnx --name demo --preset imagenet --labels classes.txt
+  backlit explain demo cat.jpg dog.jpg --method cam --method grad-cam --target top3 --out maps
+  backlit card demo --server maps.example.org:50051
+
+Without --server (or the variable BACKLIT_SERVER) a private server runs for as long as the command needs it.
+It keeps models where every server of this user does, so what was uploaded is there the next time.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command: 0 when it went well, 1 with one line on stderr when not, 2 for a wrong command line."""
+    args = parser().parse_args(arguments)
+    try:
+        with _connected(args) as server:
+            args.run(server, args)
+    except (BacklitError, ImportError, OSError) as error:
+        print(f"backlit: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("backlit: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The grammar of the command line."""
+    top = argparse.ArgumentParser(
+        prog="backlit", description=ABOUT, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    shared = _connection()
+    rows = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, (run, about, arguments) in COMMANDS.items():
+        command = rows.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", parents=[shared])
+        command.set_defaults(run=run)
+        arguments(command)
+    return top
+
+
+def _connected(args: argparse.Namespace) -> Server:
+    token = args.token_file.read_text().strip() if args.token_file else None
+    address = args.server or os.environ.get("BACKLIT_SERVER")
+    return connect(address, token=token, tls=args.tls, ca=args.ca, cert=args.cert, key=args.key, timeout=args.timeout)
+
+
+def _connection() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    group = shared.add_argument_group("connection")
+    group.add_argument("--server", metavar="HOST:PORT", help="default: BACKLIT_SERVER, or a private server")
+    group.add_argument("--timeout", type=float, metavar="SECONDS", help="of each call; default: none")
+    group.add_argument("--token-file", type=Path, metavar="FILE", help="a file that holds the bearer token")
+    group.add_argument("--tls", action="store_true", help="encrypt, trusting the system's authorities")
+    group.add_argument("--ca", metavar="FILE", help="PEM of the authority to trust; implies --tls")
+    group.add_argument("--cert", metavar="FILE", help="PEM of the client's own certificate, with --key")
+    group.add_argument("--key", metavar="FILE", help="PEM of its key")
+    return shared
+
+
+def _upload(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", type=Path, metavar="FILE", help="an .onnx file")
+    command.add_argument("--name", default="", help="a name to ask for it by")
+    _declarations(command)
+
+
+def _declarations(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("what the file does not say")
+    group.add_argument("--labels", type=Path, metavar="FILE", help="class names: one a line, or a JSON list")
+    group.add_argument("--preset", help="how pictures are prepared: a name that `backlit methods` lists")
+    group.add_argument("--mean", type=_numbers, metavar="M[,M,M]", help="input = (pixel - mean) / std, pixels 0 to 255")
+    group.add_argument("--std", type=_numbers, metavar="S[,S,S]")
+    group.add_argument("--color", choices=("rgb", "bgr", "grey"))
+    group.add_argument("--fit", choices=("crop", "stretch", "pad"), help="how a picture becomes the input's size")
+    group.add_argument("--crop", type=float, metavar="SHARE", help="of the shorter side that --fit crop keeps")
+
+
+def _explain(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="MODEL", help="a stored model's name or digest, or an .onnx file")
+    command.add_argument("pictures", type=Path, nargs="+", metavar="PICTURE", help="JPEG, PNG or WebP")
+    command.add_argument("--method", action="append", help="repeatable; default: grad-cam")
+    command.add_argument(
+        "--target", type=_target, action="append", help="class index or name, or top3; repeatable; default: top1"
+    )
+    command.add_argument("--layer", help="tensor or node name; default: the card's default layer")
+    command.add_argument("--size", type=_size, default="layer", help="layer, input or HxW: of the maps in --json")
+    command.add_argument("--set", type=_parameter, action="append", metavar="NAME=VALUE", help="a method's parameter")
+    command.add_argument("--out", type=Path, metavar="DIR", help="where pictures go; default: here")
+    command.add_argument("--json", action="store_true", help="one JSON object a map; pictures only with --out")
+    _declarations(command)
+
+
+def _export(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="MODEL")
+    command.add_argument("file", type=Path, metavar="FILE", help="the .onnx file to write")
+    command.add_argument("--method", default="grad-cam")
+    command.add_argument("--layer", default="")
+
+
+def _model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="MODEL", help="a stored model's name, or the beginning of its digest")
+
+
+def _maybe_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="MODEL", nargs="?", help="say whether this model can answer each")
+
+
+def _nothing(command: argparse.ArgumentParser) -> None:
+    pass
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, or numbers with commas between") from None
+
+
+def _target(text: str) -> int | str:
+    return int(text) if text.isdigit() else text
+
+
+def _size(text: str) -> str | tuple[int, int]:
+    if text in ("layer", "input"):
+        return text
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdigit() for side in sides):
+        raise argparse.ArgumentTypeError(f"{text!r} is not layer, input or HxW, for example 224x224")
+    return int(sides[0]), int(sides[1])
+
+
+def _parameter(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, for example masks=4000")
+    return name, commands.parameter(value)
+
+
+# fmt: off
+COMMANDS = {
+    "explain": (commands.explain, "write what the model looked at as pictures", _explain),
+    "upload":  (commands.upload,  "store a model and show its card", _upload),
+    "models":  (commands.models,  "list the stored models", _nothing),
+    "card":    (commands.card,    "show what the server found in a model", _model),
+    "methods": (commands.methods, "list methods, their parameters, and presets", _maybe_model),
+    "export":  (commands.export,  "write the rewritten model, heatmap included, as an ONNX file", _export),
+    "delete":  (commands.delete,  "remove a model from the server", _model),
+}
+# fmt: on

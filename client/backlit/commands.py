@@ -1,0 +1,111 @@
+"""What each command of the command line does, given a server and its arguments."""
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from backlit_proto.errors import BadQuestion
+
+from backlit.explaining import explain_pictures
+from backlit.model import Model
+from backlit.preprocessing import Preprocessing
+from backlit.progress import shown
+from backlit.server import Server
+
+DECLARED = ("preset", "mean", "std", "color", "fit", "crop")
+
+
+def upload(server: Server, args: Namespace) -> None:
+    """Stores the file and prints its card."""
+    model = _uploaded(server, args.file, args.name, args)
+    print(f"{model.digest}  {model.name}".rstrip())
+    print(model.card)
+    if model.preprocessing is None:
+        print("nothing is known about how pictures are prepared for it: say it with --preset", file=sys.stderr)
+
+
+def models(server: Server, args: Namespace) -> None:
+    """One line a model, newest first."""
+    found = server.models()
+    rows = [(m.name or "-", m.digest[:12], f"{m.size / 1e6:.1f} MB", f"{m.uploaded:%Y-%m-%d %H:%M}") for m in found]
+    print(_table(rows) if rows else "no models; `backlit upload FILE` stores one")
+
+
+def card(server: Server, args: Namespace) -> None:
+    """The model card, the preprocessing and the number of class names."""
+    model = server.model(args.model)
+    print(f"{'model':<10}{model.name or '-'}  {model.digest}")
+    print(model.card)
+    print(f"{'pictures':<10}{model.preprocessing or 'not declared how they are prepared'}")
+    print(f"{'classes':<10}{len(model.class_names)} names")
+
+
+def methods(server: Server, args: Namespace) -> None:
+    """One line a method with its parameters; with a model, why it cannot answer some; then the presets."""
+    for method in server.methods(args.model):
+        print(f"{method.name:<20}{f'no: {method.why_not}' if method.available is False else method.summary}")
+        for p in method.parameters:
+            print(f"{'':<20}--set {p.name}={p.default}  {p.documentation}".rstrip())
+    print("\npresets (--preset):")
+    print(_table([(f"  {preset.preset}", str(preset)) for preset in server.presets()]))
+
+
+def export(server: Server, args: Namespace) -> None:
+    """Writes the rewritten model."""
+    print(server.model(args.model).export(args.file, layer=args.layer, method=args.method))
+
+
+def delete(server: Server, args: Namespace) -> None:
+    """Removes a model."""
+    server.delete(args.model)
+
+
+def explain(server: Server, args: Namespace) -> None:
+    """Pictures of what the model looked at, or the maps as JSON."""
+    for picture in args.pictures:
+        if not picture.is_file():
+            raise BadQuestion(f"no picture can be read from {str(picture)!r}: no such file")
+    explain_pictures(_found(server, args), args, _declared(args))
+
+
+def parameter(text: str) -> object:
+    """A method's parameter as typed: JSON where it is, a string where not."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _found(server: Server, args: Namespace) -> Model:
+    """The stored model, or the file, uploaded first."""
+    path = Path(args.model)
+    if path.is_file() or path.suffix == ".onnx":
+        return _uploaded(server, path, "", args)
+    if args.labels:
+        raise BadQuestion(f"{args.model} is stored already; class names belong to `backlit upload FILE --labels ...`")
+    return server.model(args.model)
+
+
+def _uploaded(server: Server, path: Path, name: str, args: Namespace) -> Model:
+    names = _labels(args.labels) if args.labels else ()
+    with shown(f"uploading {path.name}") as report:
+        return server.upload(path, name=name, preprocessing=_declared(args), class_names=names, progress=report)
+
+
+def _declared(args: Namespace) -> Preprocessing | None:
+    given = {name: getattr(args, name) for name in DECLARED if getattr(args, name) is not None}
+    return Preprocessing.of(given) if given else None
+
+
+def _labels(path: Path) -> list[str]:
+    """Class names from a JSON list, or from a text of one a line."""
+    text = path.read_text(encoding="utf-8")
+    found = parameter(text)
+    return [str(name) for name in found] if isinstance(found, list) else text.rstrip("\n").split("\n")
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)

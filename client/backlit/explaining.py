@@ -1,0 +1,107 @@
+"""The `explain` command: asks about each picture, draws, and tells what the model saw."""
+
+import json
+import math
+import sys
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from backlit.answers import Explanation
+from backlit.model import Model
+from backlit.preprocessing import Preprocessing
+from backlit.progress import shown
+from backlit.targets import TOP
+
+ASSUMED = """\
+CAUTION: nobody said how pictures are prepared for this model. Assumed: {preprocessing}.
+If that is wrong, so are the maps. Say it with --preset (`backlit methods` lists them), or --mean and --std."""
+
+
+def explain_pictures(model: Model, args: Namespace, preprocessing: Preprocessing | None) -> None:
+    """Answers for every picture and method, drawn and told."""
+    draw = _no_picture if args.json and not args.out else _drawer(model)
+    tell = _tell_json if args.json else _tell
+    methods = args.method or ["grad-cam"]
+    answers = _answers(model, args, methods, preprocessing)
+    files = _files(list(answers), methods, args.out or Path())
+    for picture, explanations in answers.items():
+        tell(picture, explanations, draw(picture, explanations, files[picture]))
+    told = [e.provenance for explanations in answers.values() for e in explanations]
+    if assumed := [p for p in told if p.preprocessing_assumed]:
+        print(ASSUMED.format(preprocessing=assumed[0].preprocessing), file=sys.stderr)
+
+
+def _answers(
+    model: Model, args: Namespace, methods: Sequence[str], preprocessing: Preprocessing | None
+) -> dict[Path, list[Explanation]]:
+    """The explanations a picture, methods outer, targets inner."""
+    question = {"target": args.target, "layer": args.layer, "size": args.size, "preprocessing": preprocessing}
+    found: dict[Path, list[Explanation]] = {picture: [] for picture in args.pictures}
+    asked = [(picture, method) for picture in found for method in methods]
+    with shown("explaining") as report:
+        for done, (picture, method) in enumerate(asked):
+            finals = 0
+            for partial in model.stream(picture, method, **question, **dict(args.set or ())):
+                found[picture] += [partial.explanation] if partial.final else []
+                finals += partial.final
+                share = (finals if partial.final else finals + partial.progress) / _expected(args.target)
+                report(done + min(share, 1), len(asked))
+    return found
+
+
+def _expected(targets: Sequence[int | str] | None) -> int:
+    tops = [TOP.fullmatch(str(target)) for target in targets or ["top1"]]
+    return sum(int(top.group(1)) if top else 1 for top in tops)
+
+
+def _files(pictures: Sequence[Path], methods: Sequence[str], folder: Path) -> dict[Path, Path]:
+    """Where each overlay goes; pictures of one name in different folders are numbered."""
+    files, seen = {}, Counter()
+    for picture in pictures:
+        seen[picture.stem] += 1
+        number = f"-{seen[picture.stem]}" if seen[picture.stem] > 1 else ""
+        files[picture] = folder / f"{picture.stem}{number}-{'-'.join(methods)}.png"
+    return files
+
+
+def _drawer(model: Model) -> Callable[[Path, Sequence[Explanation], Path], Path | None]:
+    """Draws overlays; a missing extra is told before any work is done."""
+    from backlit import pictures
+
+    def draw(picture: Path, explanations: Sequence[Explanation], file: Path) -> Path:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pictures.overlay(picture, explanations, input_size=model.card.input_size).savefig(file)
+        return file
+
+    return draw
+
+
+def _no_picture(picture: Path, explanations: Sequence[Explanation], file: Path) -> None:
+    return None
+
+
+def _tell(picture: Path, explanations: Sequence[Explanation], file: Path | None) -> None:
+    print(picture)
+    for e in explanations:
+        target = "seed" if e.target is None else f"{e.target:>4} {e.name}"
+        probability = "" if math.isnan(e.output) else f"  output {e.output:.3f}"
+        print(f"  {e.method:<12} {target:<28} score {e.score:.2f}{probability}  {e.status}")
+        if e.note:
+            print(f"  {'':<12} {e.note}")
+    print(f"  -> {file}")
+
+
+def _tell_json(picture: Path, explanations: Sequence[Explanation], file: Path | None) -> None:
+    for explanation in explanations:
+        row = {"picture": str(picture), "file": file and str(file), **asdict(explanation)}
+        row["heatmap"] = explanation.heatmap.tolist()
+        print(json.dumps(dict(_finite(row))))
+
+
+def _finite(row: dict[str, object]) -> Iterator[tuple[str, object]]:
+    """JSON has no NaN: a missing output is null."""
+    for name, value in row.items():
+        yield name, None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,92 @@
+"""Large weights stand aside while a graph is worked on: onnx's tools serialise what they are given, up to 2 GiB."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from google.protobuf.message import Message
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from backlit_server.graph.tape import subgraphs
+
+HEAVY = 4096  # bytes; below are the shapes, axes and scales that converter and inference read
+NUMBERS = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+
+
+def set_aside(model: ModelProto) -> tuple[ModelProto, dict[str, TensorProto]]:
+    """A copy whose heavy constants are declared as inputs instead, and those constants by name.
+
+    Constant nodes become initialisers on the way; initialisers lose their place among the inputs.
+    """
+    light, weights, graph = ModelProto(), {}, model.graph
+    _copy(model, light, but=("graph",))
+    _copy(graph, light.graph, but=("node", "initializer", "input"))
+    lifted = {k: constant for k, node in enumerate(graph.node) if (constant := constant_of(node)) is not None}
+    light.graph.node.extend(node for k, node in enumerate(graph.node) if k not in lifted)
+    constants = {t.name: t for t in (*graph.initializer, *lifted.values())}
+    light.graph.input.extend(i for i in graph.input if i.name not in constants)
+    for name, constant in constants.items():
+        if external(constant) or constant.ByteSize() > HEAVY:
+            weights[name] = constant
+            light.graph.input.append(helper.make_tensor_value_info(name, constant.data_type, constant.dims))
+        else:
+            light.graph.initializer.append(constant)
+    return light, weights
+
+
+def put_back(light: ModelProto, weights: dict[str, TensorProto]) -> ModelProto:
+    """The model with its heavy constants as initialisers again; constants that nothing reads are left out."""
+    graph, used = light.graph, set(names_read(light.graph))
+    inputs = [i for i in graph.input if i.name not in weights]
+    small = [t for t in graph.initializer if t.name in used]
+    del graph.input[:], graph.initializer[:]
+    graph.input.extend(inputs)
+    graph.initializer.extend(small)
+    graph.initializer.extend(t for name, t in weights.items() if name in used)
+    return light
+
+
+def constant_of(node: NodeProto) -> TensorProto | None:
+    """The tensor of a Constant node under the name of its output; None for other nodes, strings and sparse tensors."""
+    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx") or len(node.attribute) != 1:
+        return None
+    attribute = node.attribute[0]
+    if attribute.name in NUMBERS:
+        value = np.asarray(helper.get_attribute_value(attribute), NUMBERS[attribute.name])
+        return numpy_helper.from_array(value, node.output[0])
+    if attribute.name != "value" or attribute.type != AttributeProto.TENSOR:
+        return None
+    tensor = TensorProto()
+    tensor.CopyFrom(attribute.t)
+    tensor.name = node.output[0]
+    return tensor
+
+
+def external(tensor: TensorProto) -> bool:
+    """Whether the values lie in another file."""
+    return tensor.data_location == TensorProto.EXTERNAL
+
+
+def names_read(graph: GraphProto) -> Iterator[str]:
+    """Every tensor that something reads: the nodes, the graphs inside them, the caller."""
+    yield from (output.name for output in graph.output)
+    for node in graph.node:
+        yield from reads(node)
+
+
+def reads(node: NodeProto) -> Iterator[str]:
+    """What a node reads: its inputs, and what the graphs inside it take from around them."""
+    yield from (name for name in node.input if name)
+    for graph in subgraphs(node):
+        own = {t.name for t in (*graph.input, *graph.initializer)} | {o for n in graph.node for o in n.output}
+        yield from (name for name in names_read(graph) if name not in own)
+
+
+def _copy(source: Message, target: Message, but: tuple[str, ...]) -> None:
+    """All fields but some: copying the weights only to drop them would take time and twice the memory."""
+    for field, value in source.ListFields():
+        if field.name in but:
+            continue
+        if field.is_repeated:
+            getattr(target, field.name).extend(value)
+        else:
+            setattr(target, field.name, value)

@@ -1,0 +1,158 @@
+"""Reverse-mode differentiation of a graph: the walk. It knows no operator by name; VJPS does."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from onnx import AttributeProto, ModelProto, NodeProto, defs, helper, inliner
+
+from backlit_proto.errors import BadQuestion, NotDifferentiable
+from backlit_server.graph.broadcast import fitted
+from backlit_server.graph.canonical import canonical
+from backlit_server.graph.path import Blocker, Path, blockers, depends, label, name_of, path_between, refusal
+from backlit_server.graph.sym import FLOATS, Sym
+from backlit_server.graph.tape import Tape, kinds_of, opset_of, value_info
+from backlit_server.graph.vjp import VJPS, Rule
+
+
+def differentiate(
+    model: ModelProto, outputs: Sequence[str], wrt: Sequence[str], rules: Mapping[str, Rule] = VJPS
+) -> ModelProto:
+    """The model with its gradients: further inputs `grad/<output>`, further outputs `grad/<x>` for each x in `wrt`.
+
+    `grad/<x>` is the vector-Jacobian product: the sum over `outputs` of grad/<output> . d<output>/dx, in x's shape and
+    type. Outputs and `wrt` are tensors of the main graph, inner ones too; an inner output becomes an output of the
+    model. Made of standard operators only. NotDifferentiable names every node in the way.
+    """
+    model = _with_rules(canonical(model), outputs, wrt, rules)
+    tape = Tape(model, "grad/")
+    _check(tape, outputs, wrt)
+    path = path_between(model.graph, tape.kinds, outputs, wrt)
+    found = blockers(path, rules)
+    if not found:
+        seeds = {output: _seed(tape, output) for output in outputs}
+        gradients, found = backward(tape, path, seeds, rules)
+        if not found:
+            return tape.finish({f"grad/{x}": _settled(tape, x, gradients, outputs).name for x in wrt})
+    raise refusal(model.graph, outputs, wrt, found)
+
+
+def backward(
+    tape: Tape, path: Path, seeds: Mapping[str, Sym], rules: Mapping[str, Rule]
+) -> tuple[dict[str, Sym], list[Blocker]]:
+    """The gradients of the tensors on the path, and the nodes whose rule refused."""
+    terms = {name: [seed] for name, seed in seeds.items()}
+    found: list[Blocker] = []
+    for node in reversed(path.nodes):
+        g = [_total(terms, name) for name in node.output]
+        if all(part is None for part in g):
+            continue
+        try:
+            parts = _passed(tape, node, g, rules[label(node)], path.tensors)
+        except NotDifferentiable as refused:
+            found.append(Blocker(label(node), name_of(node), refused.message))
+            # the tensors themselves stand in, so that the walk finds the other nodes that refuse
+            parts = [Sym(tape, name) if name in path.tensors else None for name in node.input]
+        for name, part in zip(node.input, parts, strict=True):
+            if part is not None:
+                terms.setdefault(name, []).append(fitted(part, Sym(tape, name)))
+    totals = {name: _total(terms, name) for name in terms}
+    return {name: g for name, g in totals.items() if g is not None}, found
+
+
+def _total(terms: dict[str, list[Sym]], name: str) -> Sym | None:
+    """The gradient of a tensor: one Sum of what all its readers gave."""
+    parts = terms.get(name)
+    if parts and len(parts) > 1:
+        parts[:] = [parts[0].op("Sum", *parts[1:])]
+    return parts[0] if parts else None
+
+
+def _passed(
+    tape: Tape, node: NodeProto, g: list[Sym | None], rule: Rule, wanted: Collection[str]
+) -> list[Sym | None]:
+    """The gradient of each input that lies on the path, by the rule."""
+    attributes, inputs, several = _described(node, opset_of(tape.model))
+    x = [Sym(tape, name) if name else None for name in inputs]
+    y = [Sym(tape, name) if name else None for name in node.output]
+    absent = (None,) * (several - len(y))
+    made = rule((*g, *absent), (*y, *absent), *x, **attributes) if several > 1 else rule(g[0], y[0], *x, **attributes)
+    parts = made if isinstance(made, tuple) else (made,)
+    asked = [name in wanted for name in node.input]
+    if any(asked[len(parts) :]):
+        raise NotDifferentiable(f"the rule gives no gradient for input {asked.index(True, len(parts))}")
+    given = [part if ask else None for part, ask in zip(parts, asked, strict=False)]
+    return [part() if callable(part) else part for part in given] + [None] * (len(asked) - len(given))
+
+
+def _described(node: NodeProto, opset: int) -> tuple[dict[str, Any], list[str], int]:
+    """As the schema has it: attributes with defaults, inputs with "" for absent ones, how many outputs there can be."""
+    attributes = {a.name: _plain(helper.get_attribute_value(a)) for a in node.attribute}
+    if not defs.has(node.op_type, node.domain):
+        return attributes, list(node.input), len(node.output)
+    schema = defs.get_schema(node.op_type, opset, node.domain)
+    defaults = {name: a.default_value for name, a in schema.attributes.items()}
+    filled = {
+        name: _plain(helper.get_attribute_value(value))
+        for name, value in defaults.items()
+        if value.type != AttributeProto.UNDEFINED
+    }
+    variadic = any(i.option == defs.OpSchema.FormalParameterOption.Variadic for i in schema.inputs)
+    missing = 0 if variadic else len(schema.inputs) - len(node.input)
+    outputs = max(len(schema.outputs), len(node.output)) if schema.max_output > 1 else 1
+    several = max(outputs, 2) if schema.max_output > 1 else 1
+    return filled | attributes, [*node.input, *[""] * missing], several
+
+
+def _plain(value: Any) -> Any:
+    """Attribute values as Python spells them: text is str."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _with_rules(model: ModelProto, outputs: Sequence[str], wrt: Sequence[str], rules: Mapping[str, Rule]) -> ModelProto:
+    """The model, operators without a rule replaced by the function that the ONNX specification defines them by."""
+    path = path_between(model.graph, dict(kinds_of(model.graph)), outputs, wrt)
+    lost = sorted({blocker.op for blocker in blockers(path, rules)})
+    defined = [("", op) for op in lost if defs.has(op) and _has_body(op, opset_of(model))]
+    if not defined:
+        return model
+    opened = inliner.inline_selected_functions(model, defined, exclude=False, inline_schema_functions=True)
+    return _with_rules(canonical(opened), outputs, wrt, rules)
+
+
+def _has_body(op: str, opset: int) -> bool:
+    schema = defs.get_schema(op, opset)
+    return schema.has_function or schema.has_context_dependent_function
+
+
+def _check(tape: Tape, outputs: Sequence[str], wrt: Sequence[str]) -> None:
+    for name in (*outputs, *wrt):
+        if name not in tape.kinds:
+            raise BadQuestion(f"the model has no tensor {name!r}; its inputs are {_inputs(tape.model)}")
+        if tape.kinds[name].dtype not in FLOATS:
+            raise NotDifferentiable(f"{name!r} does not hold floating-point numbers, so it has no gradient")
+        if not tape.reserve(f"grad/{name}"):
+            raise BadQuestion(f"the name 'grad/{name}' is taken: a tensor can be asked for once, of a model without it")
+
+
+def _inputs(model: ModelProto) -> str:
+    return ", ".join(repr(i.name) for i in model.graph.input)
+
+
+def _seed(tape: Tape, output: str) -> Sym:
+    """The gradient of an output: an input of the model, in the output's own shape and type."""
+    kind = tape.kinds[output]
+    if output not in (o.name for o in tape.model.graph.output):
+        tape.model.graph.output.append(value_info(output, kind))
+    tape.add_input(f"grad/{output}", kind)
+    return Sym(tape, f"grad/{output}")
+
+
+def _settled(tape: Tape, x: str, gradients: Mapping[str, Sym], outputs: Sequence[str]) -> Sym:
+    """The gradient of x; zeros where the outputs depend on x in steps only."""
+    if x in gradients:
+        return gradients[x]
+    if not depends(tape.model.graph, outputs, x):
+        raise NotDifferentiable(f"{', '.join(map(repr, outputs))} do not depend on {x!r}, so there is no gradient")
+    return Sym(tape, x).zeros()

@@ -1,0 +1,120 @@
+"""One spelling a model: functions inlined, one opset, constants as initialisers, nodes sorted, shapes known.
+
+Rules, cuts and cards are written for this form alone. Tensor names of the main graph stay.
+"""
+
+from backlit_proto.errors import BadModel
+from onnx import ModelProto, OperatorSetIdProto, ValueInfoProto, checker, inliner, shape_inference, version_converter
+
+from backlit_server.graph.aside import external, put_back, set_aside
+from backlit_server.graph.attempt import attempt
+from backlit_server.graph.fold import fold
+from backlit_server.graph.sort import sort
+from backlit_server.graph.tape import opset_of, subgraphs
+
+OPSET, NEWEST_OPSET = 21, 26  # what the rules are written for, what ONNX Runtime 1.31 loads
+IR, NEWEST_IR = 10, 13
+FLAT_SOFTMAX = 13  # before this opset Softmax worked on a matrix, whatever the rank of its input
+MAIN_DOMAIN = ("", "ai.onnx")
+ANONYMOUS = ("", "?", "-1", "None")  # how exporters spell a dimension they know nothing of
+
+
+def canonical(model: ModelProto) -> ModelProto:
+    """The same model in the form the rest of this room reads: opset 21 to 26, IR 10 to 13.
+
+    The argument is not changed. Large weights stand aside while onnx's C++ tools hold the
+    graph: those serialise it, which would cost time and ends at 2 GiB. BadModel for what
+    onnx.checker refuses and for opsets that ONNX Runtime cannot load.
+    """
+    _refuse(model)
+    light, weights = set_aside(model)
+    _spell(light)
+    sort(light.graph)
+    attempt("onnx.checker refuses the file", lambda: checker.check_model(light))
+    for name, weight in weights.items():
+        if not external(weight):
+            attempt(f"the weight {name!r} is damaged", lambda weight=weight: checker.check_tensor(weight))
+    light, lifted = set_aside(_converted(_inlined(light)))
+    weights |= lifted
+    return put_back(fold(light, weights), weights)
+
+
+def _refuse(model: ModelProto) -> None:
+    versions = [o.version for o in model.opset_import if o.domain in MAIN_DOMAIN]
+    if not model.graph.node:
+        raise BadModel("the file holds no operators; upload an ONNX model with a graph")
+    if not model.graph.output:
+        raise BadModel("the model has no output; export it again with its scores as output")
+    if not versions:
+        raise BadModel(
+            f"the file does not say its opset (IR version {model.ir_version}, a format of 2017 or a damaged file); "
+            f"export the model again, with any opset up to {NEWEST_OPSET}"
+        )
+    if max(versions) > NEWEST_OPSET:
+        raise BadModel(
+            f"the model is of opset {max(versions)}; up to {NEWEST_OPSET} can be served: "
+            f"export it again with opset {NEWEST_OPSET} or lower"
+        )
+
+
+def _spell(model: ModelProto) -> None:
+    """The main domain is "", the IR version is one that ONNX Runtime loads, unknown input sizes have names."""
+    model.ir_version = min(max(model.ir_version, IR), NEWEST_IR)
+    for part in (model, *model.functions):
+        for opset in part.opset_import:
+            opset.domain = "" if opset.domain in MAIN_DOMAIN else opset.domain
+    for nodes in (model.graph.node, *(f.node for f in model.functions)):
+        _spell_nodes(nodes)
+    for value in model.graph.input:
+        _name_sizes(value)
+
+
+def _spell_nodes(nodes) -> None:
+    for node in nodes:
+        node.domain = "" if node.domain in MAIN_DOMAIN else node.domain
+        for graph in subgraphs(node):
+            _spell_nodes(graph.node)
+
+
+def _name_sizes(value: ValueInfoProto) -> None:
+    tensor = value.type.tensor_type
+    for axis, dim in enumerate(tensor.shape.dim):
+        if dim.dim_value < 0 or (not dim.HasField("dim_value") and dim.dim_param in ANONYMOUS):
+            dim.dim_param = f"{value.name}[{axis}]"
+
+
+def _inlined(model: ModelProto) -> ModelProto:
+    """Without local functions, which the converter drops, and GroupNormalization-18, whose scale it would misread."""
+    if model.functions:
+        model = attempt("a function cannot be inlined", lambda: inliner.inline_local_functions(model))
+        _spell(model)
+    if 18 <= opset_of(model) < 21 and any(n.op_type == "GroupNormalization" for n in model.graph.node):
+        wanted = [("", "GroupNormalization")]
+        model = inliner.inline_selected_functions(model, wanted, exclude=False, inline_schema_functions=True)
+    return model
+
+
+def _converted(model: ModelProto) -> ModelProto:
+    version, ir_version = opset_of(model), model.ir_version
+    others = [o for o in model.opset_import if o.domain]
+    if version < FLAT_SOFTMAX:  # the first conversion is for its shapes: where the rank is known, Softmax stays alone
+        _learn_shapes(model, _convert(model))
+    if version < OPSET:
+        model = _convert(model)
+        model.ir_version = ir_version
+    main = OperatorSetIdProto(domain="", version=max(version, OPSET))
+    del model.opset_import[:]
+    model.opset_import.extend([main, *others])
+    return model
+
+
+def _convert(model: ModelProto) -> ModelProto:
+    message = f"opset {opset_of(model)} cannot be converted to opset {OPSET}; export the model again with opset {OPSET}"
+    return attempt(message, lambda: version_converter.convert_version(model, OPSET))
+
+
+def _learn_shapes(model: ModelProto, converted: ModelProto) -> None:
+    made = {name for node in model.graph.node for name in node.output}
+    shaped = shape_inference.infer_shapes(converted, data_prop=True)
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(value for value in shaped.graph.value_info if value.name in made)

@@ -1,0 +1,145 @@
+"""The way from tensors to outputs: which nodes a gradient passes, and which of them it cannot pass."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onnx import GraphProto, NodeProto, TensorProto
+
+from backlit_proto.errors import NotDifferentiable
+from backlit_server.graph.sym import FLOATS
+from backlit_server.graph.tape import Kind, subgraphs
+from backlit_server.graph.vjp import FLAT, ROUNDED
+
+QUANTISED = frozenset(
+    {TensorProto.INT4, TensorProto.UINT4, TensorProto.INT8, TensorProto.UINT8, TensorProto.INT16, TensorProto.UINT16}
+)
+
+
+@dataclass(frozen=True)
+class Path:
+    """The nodes between, in order, and the tensors on which a gradient lies."""
+
+    nodes: tuple[NodeProto, ...]
+    tensors: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """A node that a gradient cannot pass, and why not."""
+
+    op: str
+    node: str
+    reason: str
+
+
+def path_between(graph: GraphProto, kinds: Mapping[str, Kind], outputs: Collection[str], wrt: Collection[str]) -> Path:
+    """Forward: what depends on `wrt`, through floats; backward: what of it the outputs depend on."""
+    moving = set(wrt)
+    for node in graph.node:
+        if label(node) not in FLAT and not moving.isdisjoint(inputs_of(node)):
+            moving.update(name for name in node.output if name and _carries(node, name, kinds, moving))
+    needed, nodes = set(outputs), []
+    for node in reversed(graph.node):
+        if not needed.isdisjoint(node.output) and not moving.isdisjoint(inputs_of(node)):
+            if moving.isdisjoint(needed.intersection(node.output)):
+                continue
+            nodes.append(node)
+            needed.update(moving.intersection(inputs_of(node)))
+    return Path(tuple(reversed(nodes)), frozenset(moving & needed))
+
+
+def blockers(path: Path, rules: Mapping[str, Any]) -> tuple[Blocker, ...]:
+    """The nodes of a path for which there is no rule."""
+    lost = [node for node in path.nodes if label(node) not in rules]
+    return tuple(Blocker(label(node), name_of(node), "there is no rule for it") for node in lost)
+
+
+def depends(graph: GraphProto, outputs: Collection[str], x: str) -> bool:
+    """Whether any output depends on x in any way, also one without a gradient."""
+    touched = {x}
+    for node in graph.node:
+        if not touched.isdisjoint(inputs_of(node)):
+            touched.update(node.output)
+    return not touched.isdisjoint(outputs)
+
+
+def refusal(graph: GraphProto, outputs: Sequence[str], wrt: Sequence[str], found: Sequence[Blocker]) -> NotDifferentiable:
+    """One error that names every blocking operator, its nodes, and the way on which the first of them lies."""
+    by_kind: dict[tuple[str, str], list[str]] = {}
+    for blocker in found:
+        by_kind.setdefault((blocker.op, blocker.reason), []).append(blocker.node)
+    listed = "; ".join(f"{op} ({', '.join(nodes)}): {reason}" for (op, reason), nodes in by_kind.items())
+    way = " -> ".join(_shortened(_way(graph, wrt, found[0].node, outputs)))
+    return NotDifferentiable(
+        f"no gradient of {_names(outputs)} with respect to {_names(wrt)}: {listed}. "
+        f"The way: {way}. Ask for a layer behind these nodes, or for a method that needs no gradient.",
+        ops=", ".join(sorted({blocker.op for blocker in found})),
+        nodes=", ".join(blocker.node for blocker in found),
+    )
+
+
+def label(node: NodeProto) -> str:
+    """The name under which the table knows an operator."""
+    return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+
+
+def name_of(node: NodeProto) -> str:
+    return node.name or next(name for name in node.output if name)
+
+
+def inputs_of(node: NodeProto) -> Iterator[str]:
+    """What a node reads, the captures of its subgraphs among it."""
+    yield from node.input
+    for graph in subgraphs(node):
+        made = {t.name for t in (*graph.input, *graph.initializer)}.union(*(inner.output for inner in graph.node))
+        read = {name for inner in graph.node for name in inputs_of(inner)} | {o.name for o in graph.output}
+        yield from read - made
+
+
+def _carries(node: NodeProto, name: str, kinds: Mapping[str, Kind], moving: Collection[str]) -> bool:
+    """Whether a gradient can lie on an output: floats, and integers that stand for floats; if unknown, it can."""
+    dtype = kinds[name].dtype if name in kinds else None
+    if dtype is None or dtype in FLOATS:
+        return True
+    same = any(x in moving and x in kinds and kinds[x].dtype == dtype for x in node.input)
+    return dtype in QUANTISED and (label(node) in ROUNDED or same)
+
+
+def _way(graph: GraphProto, wrt: Collection[str], blocker: str, outputs: Collection[str]) -> list[str]:
+    """Nodes from a tensor of `wrt` through the blocking node to an output."""
+    start, end = next(iter(wrt)), next(iter(outputs))
+    before = _chain(graph.node, set(wrt), lambda node: name_of(node) == blocker, inputs_of, lambda n: n.output)
+    after = _chain(
+        list(reversed(graph.node)), set(outputs), lambda node: name_of(node) == blocker, lambda n: n.output, inputs_of
+    )
+    return [start, *before, *after[-2::-1], end]
+
+
+def _chain(
+    nodes: Sequence[NodeProto],
+    known: set[str],
+    wanted: Callable[[NodeProto], bool],
+    enters: Callable[[NodeProto], Any],
+    leaves: Callable[[NodeProto], Any],
+) -> list[str]:
+    """Names of nodes that lead from known tensors to the wanted node."""
+    came: dict[str, list[str]] = {name: [] for name in known}
+    for node in nodes:
+        entered = next((came[name] for name in enters(node) if name in came), None)
+        if entered is None:
+            continue
+        chain = [*entered, name_of(node)]
+        if wanted(node):
+            return chain
+        for name in leaves(node):
+            came.setdefault(name, chain)
+    return []
+
+
+def _shortened(way: list[str]) -> list[str]:
+    return way if len(way) <= 9 else [*way[:4], "...", *way[-4:]]
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)

@@ -1,0 +1,86 @@
+"""Rules of matrix products."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from backlit_proto.errors import NotDifferentiable
+from backlit_server.graph.sym import Sym
+
+
+def matmul(g: Sym, y: Sym, a: Sym, b: Sym) -> tuple[Callable[[], Sym], ...]:
+    """dA = g B', dB = A' g; a vector on the left is a row, on the right a column."""
+    rows = a.op("Unsqueeze", [0]) if a.rank == 1 else a
+    columns = b.op("Unsqueeze", [1]) if b.rank == 1 else b
+    lost = [axis for axis, operand in ((-2, a), (-1, b)) if operand.rank == 1]
+    full = g.op("Unsqueeze", lost) if lost else g
+
+    def left() -> Sym:
+        made = full @ columns.swapaxes(-1, -2)
+        return made.op("Squeeze", [-2]) if a.rank == 1 else made
+
+    def right() -> Sym:
+        if b.rank == 2 and a.rank > 2:  # one product of tall matrices rather than many, summed
+            width, height = b.size_of(1), b.size_of(0)
+            return _flat(a, height).swapaxes(0, 1) @ _flat(g, width)
+        made = rows.swapaxes(-1, -2) @ full
+        return made.op("Squeeze", [-1]) if b.rank == 1 else made
+
+    return left, right
+
+
+def _flat(t: Sym, width: "int | Sym") -> Sym:
+    return t.reshape(np.concatenate([t.lift([-1]), width.reshape(1)]) if isinstance(width, Sym) else (-1, width))
+
+
+def gemm(g: Sym, y: Sym, a: Sym, b: Sym, c: Sym | None, **attributes: float) -> tuple[Callable[[], Sym], ...]:
+    """alpha A' B' + beta C, where A' and B' may be transposed."""
+    alpha, beta, ta, tb = (attributes[name] for name in ("alpha", "beta", "transA", "transB"))
+
+    def left() -> Sym:
+        if ta:
+            return b.op("Gemm", g, alpha=alpha, transA=tb, transB=1)
+        return g.op("Gemm", b, alpha=alpha, transB=1 - tb)
+
+    def right() -> Sym:
+        if tb:
+            return g.op("Gemm", a, alpha=alpha, transA=1, transB=ta)
+        return a.op("Gemm", g, alpha=alpha, transA=1 - ta)
+
+    return left, right, lambda: g if beta == 1 else g * beta
+
+
+def einsum(g: Sym, y: Sym, *operands: Sym, equation: str) -> tuple[Callable[[], Sym], ...]:
+    """The same sum with the result's term and the operand's exchanged.
+
+    A letter that only this operand has was summed over: its gradient is the same all along that axis. The axes of an
+    ellipsis are named first, aligned at their ends, so that broadcasting is left to the walk.
+    """
+    terms, result = _named(equation.replace(" ", ""), operands)
+
+    def gradient(k: int) -> Sym:
+        term, others = terms[k], [*terms[:k], *terms[k + 1 :]]
+        if len(set(term)) != len(term):
+            raise NotDifferentiable(f"Einsum {equation!r} takes a diagonal: {term!r} names an axis twice")
+        reachable = set(result).union(*others)
+        kept = "".join(letter for letter in term if letter in reachable)
+        rest = [*operands[:k], *operands[k + 1 :]]
+        made = g.op("Einsum", *rest, equation=",".join([result, *others]) + "->" + kept)
+        lonely = [at for at, letter in enumerate(term) if letter not in reachable]
+        return made.op("Unsqueeze", lonely) if lonely else made
+
+    return tuple(lambda k=k: gradient(k) for k in range(len(operands)))
+
+
+def _named(equation: str, operands: tuple[Sym, ...]) -> tuple[list[str], str]:
+    """The terms of the operands and of the result, with the ellipsis and the implied result spelled out."""
+    left, arrow, result = equation.partition("->")
+    terms = left.split(",")
+    free = [chr(c) for c in range(ord("A"), ord("Z") + 1) if chr(c) not in equation]
+    widths = [x.rank - len(t.replace("...", "")) if "..." in t else 0 for t, x in zip(terms, operands, strict=True)]
+    dots = "".join(free[: max(widths)])
+    if not arrow:
+        once = sorted(letter for letter in set(left) - set(".,") if left.count(letter) == 1)
+        result = "..." * ("..." in left) + "".join(once)
+    spelled = [t.replace("...", dots[len(dots) - w :]) for t, w in zip(terms, widths, strict=True)]
+    return spelled, result.replace("...", dots)

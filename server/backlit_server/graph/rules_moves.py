@@ -1,0 +1,103 @@
+"""Rules of operators that move elements and change none.
+
+Any of them can be run again on the positions of its input (`moved`): where each element of the output came from says
+where its gradient goes. The frequent ones have a shorter way.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto
+
+from backlit_server.graph.sym import HALVES, Sym, zeros
+
+
+def moved(op_type: str) -> Callable[..., Sym]:
+    """A rule for any operator that only moves elements of its first input; position 0 is "from nowhere" (padding)."""
+
+    def rule(g: Sym, y: Sym, x: Sym, *others: Sym | None, **attributes: Any) -> Sym:
+        one = x.lift(np.array(1, np.int64))
+        end = np.add(x.size_of(range(x.rank)), one)
+        positions = one.op("Range", end, one).shaped_as(x)
+        source = positions.op(op_type, *others, **attributes).reshape(-1)
+        return scatter_add(end.reshape(1), source, g.reshape(-1), axis=0)[1:].shaped_as(x)
+
+    return rule
+
+
+def scatter_add(dims: Sym, indices: Sym, g: Sym, axis: int) -> Sym:
+    """g added to zeros of shape `dims` at the indices; in single precision at least, half has no kernel for it."""
+    dtype = TensorProto.FLOAT if g.dtype in HALVES else g.dtype
+    return zeros(dims, dtype).op("ScatterElements", indices, g.astype(dtype), axis=axis, reduction="add")
+
+
+def concat(g: Sym, y: Sym, *parts: Sym, axis: int) -> tuple[Sym, ...]:
+    if len(parts) == 1:
+        return (g,)
+    lengths = [part.shape[axis] for part in parts]
+    sizes = [part.dims.op("Gather", [axis % part.rank]) for part in parts]
+    known = all(isinstance(length, int) for length in lengths)
+    made = g.op("Split", lengths if known else np.concatenate(sizes), outputs=len(parts), axis=axis)
+    return tuple(piece.declared(part.shape) for piece, part in zip(made, parts, strict=True))
+
+
+def joined(g: tuple[Sym | None, ...], y: tuple[Sym, ...], axis: int) -> Sym:
+    """Split: pieces that nobody uses have gradient zero."""
+    pieces = [piece if given is None else given for given, piece in zip(g, (t.zeros() for t in y), strict=True)]
+    return np.concatenate(pieces, axis=axis) if len(pieces) > 1 else pieces[0]
+
+
+def transpose(g: Sym, y: Sym, x: Sym, perm: list[int] | None = None) -> Sym:
+    order = perm or range(x.rank)[::-1]
+    return g.transpose([int(axis) for axis in np.argsort(order)])
+
+
+def slice_(g: Sym, y: Sym, x: Sym, starts: Sym, ends: Sym, axes: Sym | None, steps: Sym | None) -> Sym:
+    """Zeros around the gradient; where steps are not 1, the positions are asked."""
+    if steps is not None and (steps.value is None or (steps.value != 1).any()):
+        return moved("Slice")(g, y, x, starts, ends, axes, steps)
+    axes = x.lift(list(range(x.rank)))[: starts.size_of(0)] if axes is None else axes
+    return _placed(g, x, starts.astype(np.int64), axes.astype(np.int64))
+
+
+def gather(g: Sym, y: Sym, x: Sym, indices: Sym, axis: int) -> Sym:
+    """One index: zeros around the gradient; many: the positions are asked."""
+    if indices.value is None or indices.value.size != 1:
+        return moved("Gather")(g, y, x, indices, axis=axis)
+    kept = g.op("Unsqueeze", [axis % x.rank]) if indices.rank == 0 else g
+    for extra in range(indices.rank - 1):
+        kept = kept.op("Squeeze", [axis % x.rank + extra])
+    return _placed(kept, x, indices.astype(np.int64).reshape(1), x.lift([axis]))
+
+
+def _placed(g: Sym, x: Sym, starts: Sym, axes: Sym) -> Sym:
+    """g in an array of zeros like x, beginning at `starts`, which may count from the end or lie beyond it."""
+    lengths, taken = x.dims.op("Gather", axes), g.dims.op("Gather", axes)
+    begin = np.where(starts < 0, starts + lengths, starts).clip(0)
+    begin = np.minimum(begin, lengths)
+    pads = np.concatenate([begin, lengths - begin - taken])
+    return g.op("Pad", pads, None, axes).declared(x.kind.shape)
+
+
+def pad(g: Sym, y: Sym, x: Sym, pads: Sym, value: Sym | None, axes: Sym | None, mode: str) -> tuple[Any, ...]:
+    """A constant border is cut off again; the value's gradient is what lies on the border."""
+    if mode != "constant":
+        return moved("Pad")(g, y, x, pads, None, axes, mode=mode), None, None
+    inner = g.op("Pad", -pads, None, axes).declared(x.kind.shape)
+    return inner, None, lambda: (g * x.zeros().op("Pad", pads, 1, axes)).sum()
+
+
+def tile(g: Sym, y: Sym, x: Sym, repeats: Sym) -> Sym:
+    """Every axis split into (repeats, length), and summed over the repeats."""
+    pairs = np.concatenate([t.op("Unsqueeze", [1]) for t in (repeats, x.dims)], axis=1)
+    return g.reshape(pairs.reshape(-1)).sum(range(0, 2 * x.rank, 2)).declared(x.shape)
+
+
+def depth_to_space(g: Sym, y: Sym, x: Sym, blocksize: int, mode: str) -> Sym:
+    """The other way; SpaceToDepth puts the block first (DCR), for CRD it has to follow the channels."""
+    deep = g.op("SpaceToDepth", blocksize=blocksize)
+    if mode == "DCR":
+        return deep
+    blocks = deep.reshape(np.concatenate([deep.dims[:1], deep.lift([blocksize**2, -1]), deep.dims[2:]]))
+    return blocks.swapaxes(1, 2).shaped_as(x)

@@ -1,0 +1,125 @@
+"""Rules of normalisations."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto
+
+from backlit_proto.errors import NotDifferentiable
+from backlit_server.graph.sym import Sym
+
+
+def batch_normalization(
+    g: Any, y: Any, x: Sym, scale: Sym, bias: Sym, mean: Sym, variance: Sym, *, epsilon: float, training_mode: int, **_: Any
+) -> tuple[Callable[[], Sym], ...]:
+    """With stored statistics: a linear map, a channel at a time."""
+    if training_mode:
+        raise NotDifferentiable("a BatchNormalization in training mode learns while it is asked; export the model for inference")
+    g = g[0]
+    column = [-1] + [1] * (x.rank - 2)
+    others = [axis for axis in range(x.rank) if axis != 1]
+    inverse = 1 / np.sqrt(variance + epsilon)
+    centred = x - mean.reshape(column)
+    return (
+        lambda: g * (scale * inverse).reshape(column),
+        lambda: (g * centred).sum(others) * inverse,
+        lambda: g.sum(others),
+        lambda: -g.sum(others) * scale * inverse,
+        lambda: (g * centred).sum(others) * scale * inverse**3 * -0.5,
+    )
+
+
+def layer_normalization(
+    g: Any, y: Any, x: Sym, scale: Sym, bias: Sym | None, *, axis: int, epsilon: float, stash_type: int
+) -> tuple[Any, ...]:
+    """Mean and inverse deviation come from the operator itself, computed in float32 even for half precision."""
+    whole = {"axis": axis, "epsilon": epsilon, "stash_type": stash_type}
+    mean, inverse = y[1:] if None not in y[1:] else x.op("LayerNormalization", scale, bias, outputs=3, **whole)[1:]
+    axes = list(range(axis % x.rank, x.rank))
+    centred = x - mean
+    normal = centred * inverse
+    parts = []
+    if g[0] is not None:
+        parts.append(_normalised(g[0] * scale, normal, inverse, axes))
+    if g[1] is not None:
+        parts.append(g[1] / x.size_of(axes))
+    if g[2] is not None:
+        parts.append(g[2] * -(inverse**2) * normal / x.size_of(axes))
+    slopes = (g[0] * normal, g[0]) if g[0] is not None else (None, None)
+    return sum(parts[1:], parts[0]), *slopes
+
+
+def instance_normalization(g: Sym, y: Sym, x: Sym, scale: Sym, bias: Sym, *, epsilon: float) -> tuple[Any, ...]:
+    axes = list(range(2, x.rank))
+    column = [-1] + [1] * len(axes)
+    normal, inverse = _statistics(x, axes, epsilon)
+    return (
+        lambda: _normalised(g * scale.reshape(column), normal, inverse, axes),
+        lambda: (g * normal).sum([0, *axes]),
+        lambda: g.sum([0, *axes]),
+    )
+
+
+def group_normalization(
+    g: Sym, y: Sym, x: Sym, scale: Sym, bias: Sym, *, num_groups: int, epsilon: float, stash_type: int = 1
+) -> tuple[Any, ...]:
+    """Statistics of groups of channels, scale and bias of single ones (opset 21)."""
+    column = [-1] + [1] * (x.rank - 2)
+    others = [axis for axis in range(x.rank) if axis != 1]
+
+    def grouped(t: Sym) -> Sym:
+        return t.op("Reshape", [0, num_groups, -1])
+
+    normal, inverse = _statistics(grouped(x), [2], epsilon)
+    return (
+        lambda: _normalised(grouped(g * scale.reshape(column)), normal, inverse, [2]).shaped_as(x),
+        lambda: (g * normal.shaped_as(x)).sum(others),
+        lambda: g.sum(others),
+    )
+
+
+def local_response_normalization(
+    g: Sym, y: Sym, x: Sym, *, alpha: float, beta: float, bias: float, size: int
+) -> Sym:
+    """y = x s^-beta, s = bias + alpha / size * (sum of squares of neighbouring channels)."""
+    s = bias + alpha / size * _neighbours(x * x, (size - 1) // 2, size // 2)
+    through = _neighbours(g * x * s ** (-beta - 1), size // 2, (size - 1) // 2)
+    return g * s**-beta - 2 * alpha * beta / size * x * through
+
+
+def lp_normalization(g: Sym, y: Sym, x: Sym, *, axis: int, p: int) -> Sym:
+    """x over its norm along an axis; a zero stays zero."""
+    size = abs(x).sum(axis, keepdims=True) if p == 1 else np.sqrt((x * x).sum(axis, keepdims=True))
+    direction = np.sign(x) if p == 1 else y
+    return (g - direction * (g * y).sum(axis, keepdims=True)) / (size + (size == 0))
+
+
+def rms_normalization(g: Sym, y: Sym, x: Sym, scale: Sym, *, axis: int, epsilon: float, stash_type: int) -> tuple[Any, ...]:
+    """x over its root mean square, computed in float32 even for half precision."""
+    axes = list(range(axis % x.rank, x.rank))
+    wide = x.astype(max(TensorProto.FLOAT, x.dtype) if x.dtype == TensorProto.DOUBLE else TensorProto.FLOAT)
+    inverse = 1 / np.sqrt((wide * wide).mean(axes, keepdims=True) + epsilon)
+    normal = wide * inverse
+    gs = g * scale
+    return lambda: inverse * (gs - normal * (gs * normal).mean(axes, keepdims=True)), lambda: g * normal
+
+
+def _statistics(x: Sym, axes: Sequence[int], epsilon: float) -> tuple[Sym, Sym]:
+    """x with mean 0 and deviation 1 over the axes, and the inverse of the deviation it had."""
+    centred = x - x.mean(axes, keepdims=True)
+    inverse = 1 / np.sqrt((centred * centred).mean(axes, keepdims=True) + epsilon)
+    return centred * inverse, inverse
+
+
+def _normalised(g: Sym, normal: Sym, inverse: Sym, axes: Sequence[int]) -> Sym:
+    """The gradient of what was normalised: without its mean, and without its part along the result."""
+    along = (g * normal).mean(axes, keepdims=True)
+    return inverse * (g - g.mean(axes, keepdims=True) - normal * along)
+
+
+def _neighbours(t: Sym, before: int, behind: int) -> Sym:
+    """Sums over neighbouring channels."""
+    wide = t.op("Pad", [before, behind], None, [1])
+    parts = [wide.op("Slice", [k], [k + int(t.shape[1])], [1]) for k in range(before + behind + 1)]
+    return sum(parts[1:], parts[0])

@@ -1,0 +1,68 @@
+"""Rules of pools: the gradient of a window goes to what the window saw."""
+
+from typing import Any
+
+import numpy as np
+
+from backlit_server.graph.rules_moves import scatter_add
+from backlit_server.graph.sym import Sym
+from backlit_server.graph.windows import Windows, bordered, windows
+
+FULL: dict[str, Any] = {"pads": None, "strides": None, "dilations": None}
+
+
+def max_pool(g: Any, y: Any, x: Sym, *, storage_order: int = 0, **attributes: Any) -> Sym:
+    """To the first maximum of each window; a second pool tells where that is.
+
+    Its indices count over the whole tensor. MaxUnpool would be wrong: it overwrites where windows overlap.
+    """
+    indices = x.op("MaxPool", outputs=2, **attributes)[1] if y[1] is None or storage_order else y[1]
+    count = x.lift(np.array(0)) + x.size_of(range(x.rank))
+    return scatter_add(count.reshape(1), indices.reshape(-1), g[0].reshape(-1), axis=0).shaped_as(x)
+
+
+def average_pool(
+    g: Sym, y: Sym, x: Sym, *, kernel_shape: list[int], count_include_pad: int, ceil_mode: int, **attributes: Any
+) -> Sym:
+    seen = windows(x, y, kernel_shape, **FULL | attributes)
+    return seen.spread(g / _counts(seen, count_include_pad))
+
+
+def lp_pool(g: Sym, y: Sym, x: Sym, *, p: int, kernel_shape: list[int], ceil_mode: int = 0, **attributes: Any) -> Sym:
+    """y = (sum |x|^p)^(1/p)."""
+    seen = windows(x, y, kernel_shape, **FULL | attributes)
+    return _slope(x, p) * seen.spread(g / _power(y + (y == 0), p - 1))
+
+
+def p_norm(g: Sym, y: Sym, x: Sym, p: int) -> Sym:
+    """y = (sum |x|^p)^(1/p) over everything y does not tell apart."""
+    return _slope(x, p) * (g / _power(y + (y == 0), p - 1))
+
+
+def global_max_pool(g: Sym, y: Sym, x: Sym) -> Sym:
+    """Equal maxima share it."""
+    chosen = (x == y).astype(g.dtype)
+    return g * chosen / chosen.sum(range(2, x.rank), keepdims=True)
+
+
+def _slope(x: Sym, p: int) -> Sym:
+    return np.sign(x) * _power(abs(x), p - 1)
+
+
+def _power(x: Sym, p: int) -> Sym:
+    return x if p == 1 else x ** float(p)
+
+
+def _counts(seen: Windows, include_pad: int) -> "int | Sym":
+    """How many elements each window averages: padding counts if it is included, what hangs over never does."""
+    before, behind = seen.begin, seen.after
+    full = seen.known and isinstance(behind, np.ndarray)
+    if full and (seen.end <= (behind if include_pad else 0)).all() and (include_pad or not before.any()):
+        return int(np.prod(seen.kernel))
+    x = seen.wide
+    one = x.lift(1)
+    there = one.op("Expand", np.concatenate([one.lift([1, 1]), x.dims[2:]]))
+    inside = bordered(there, before, behind, 1.0) if include_pad else there
+    rest = (before * 0, seen.end - behind) if include_pad else (before, seen.end)
+    ones = x.lift(1).op("Expand", [1, 1, *(int(k) for k in seen.kernel)])
+    return bordered(inside, *rest).op("Conv", ones, **seen.steps)

@@ -1,0 +1,65 @@
+"""Rules of quantised tensors: the gradient is that of the floats the integers stand for, as if nothing were rounded."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto
+
+from backlit_server.graph.broadcast import fitted
+from backlit_server.graph.sym import Sym
+
+# what fits: beyond it numbers were cut off, and their gradient is zero
+RANGES = {
+    TensorProto.UINT2: (0, 3), TensorProto.INT2: (-2, 1), TensorProto.UINT4: (0, 15), TensorProto.INT4: (-8, 7),
+    TensorProto.UINT8: (0, 255), TensorProto.INT8: (-128, 127),
+    TensorProto.UINT16: (0, 65535), TensorProto.INT16: (-32768, 32767),
+}  # fmt: skip
+
+
+def quantize(g: Sym, y: Sym, x: Sym, scale: Sym, zero: Sym | None, *, axis: int, block_size: int, **_: Any) -> Sym:
+    """y = round(x / scale) + zero, cut to the range of its type."""
+    g_apart, steps = (_apart(t, axis, block_size) for t in (g, x.astype(g.dtype)))
+    step = _column(scale, x, axis, block_size).astype(g.dtype)
+    place = steps / step
+    if zero is not None:
+        place = place + _column(zero, x, axis, block_size).astype(g.dtype)
+    least, most = (float(bound) for bound in RANGES.get(y.dtype, (-np.inf, np.inf)))
+    return np.where((place >= least) & (place <= most), g_apart / step, 0).shaped_as(x)
+
+
+def dequantize(
+    g: Sym, y: Sym, x: Sym, scale: Sym, zero: Sym | None, *, axis: int, block_size: int, **_: Any
+) -> tuple[Callable[[], Sym], ...]:
+    """y = (x - zero) * scale."""
+    apart = _apart(g, axis, block_size)
+    step = _column(scale, x, axis, block_size)
+
+    def of_scale() -> Sym:
+        offset = _apart(x.astype(g.dtype), axis, block_size)
+        if zero is not None:
+            offset = offset - _column(zero, x, axis, block_size).astype(g.dtype)
+        return fitted(apart * offset, step).shaped_as(scale)
+
+    return lambda: (apart * step.astype(g.dtype)).shaped_as(x), of_scale
+
+
+def _apart(t: Sym, axis: int, block_size: int) -> Sym:
+    """t with the axis split into (blocks, elements of a block)."""
+    if not block_size:
+        return t
+    at = axis % t.rank
+    return t.reshape(np.concatenate([*_some(t.dims[:at]), t.lift([-1, block_size]), *_some(t.dims[at + 1 :])]))
+
+
+def _some(dims: Sym) -> list[Sym]:
+    return [dims] if dims.shape != (0,) else []
+
+
+def _column(t: Sym, x: Sym, axis: int, block_size: int) -> Sym:
+    """A scale or zero point beside x: a single number, one for each index of the axis, or one for each block."""
+    if t.rank == 0 or t.kind.fixed == (1,):
+        return t.reshape(())
+    if block_size:
+        return t.op("Unsqueeze", [axis % x.rank + 1])
+    return t.reshape([-1 if k == axis % x.rank else 1 for k in range(x.rank)])

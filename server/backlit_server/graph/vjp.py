@@ -1,0 +1,164 @@
+"""VJPS: how a gradient passes an operator, one row each.
+
+A row is a function of the gradient `g` of the node's output, the output `y`, the inputs, and the attributes (with the
+schema's defaults); it returns one gradient for each input, or a single one where there is only one to give. None
+says that the derivative is zero; a function in place of a gradient is called only if that gradient is wanted. Where the
+operator's schema allows several outputs, `g` and `y` are tuples, with None for what is absent. Rows need not undo
+broadcasting, nor repeat what they left small: the walk does (broadcast.py).
+
+A variant is this table plus a row: GUIDED = VJPS | {"Relu": lambda g, y, x: np.where((y > 0) & (g > 0), g, 0)}.
+
+At a kink: Relu'(0) = 0, Abs'(0) = 0, a Clip passes the gradient on its bounds, equal maxima share it, a MaxPool gives
+it to the first.
+"""
+
+from collections.abc import Callable, Mapping
+from math import pi, sqrt
+from typing import Any
+
+import numpy as np
+
+from backlit_server.graph import rules_conv as conv
+from backlit_server.graph import rules_elementwise as elementwise
+from backlit_server.graph import rules_linear as linear
+from backlit_server.graph import rules_moves as moves
+from backlit_server.graph import rules_norm as norm
+from backlit_server.graph import rules_pool as pool
+from backlit_server.graph import rules_quantised as quantised
+from backlit_server.graph.rules_reduce import product, reduction, shared
+from backlit_server.graph.rules_resize import resize
+
+Rule = Callable[..., Any]
+
+# fmt: off
+VJPS: Mapping[str, Rule] = {
+    # element by element
+    "Abs":                   lambda g, y, x: g * np.sign(x),
+    "Acos":                  lambda g, y, x: -g / np.sqrt(1 - x * x),
+    "Acosh":                 lambda g, y, x: g / np.sqrt(x * x - 1),
+    "Add":                   lambda g, y, a, b: (g, g),
+    "Asin":                  lambda g, y, x: g / np.sqrt(1 - x * x),
+    "Asinh":                 lambda g, y, x: g / np.sqrt(x * x + 1),
+    "Atan":                  lambda g, y, x: g / (1 + x * x),
+    "Atanh":                 lambda g, y, x: g / (1 - x * x),
+    "Cast":                  lambda g, y, x, **_: g,
+    "CastLike":              lambda g, y, x, like, **_: (g, None),
+    "Celu":                  lambda g, y, x, alpha: np.where(x > 0, g, g * np.exp(x / alpha)),
+    "Clip":                  elementwise.clip,
+    "Cos":                   lambda g, y, x: -g * np.sin(x),
+    "Cosh":                  lambda g, y, x: g * np.sinh(x),
+    "Div":                   lambda g, y, a, b: (g / b, -g * y / b),
+    "Dropout":               elementwise.dropout,
+    "Elu":                   lambda g, y, x, alpha: np.where(x > 0, g, g * (y + alpha)),
+    "Erf":                   lambda g, y, x: g * (2 / sqrt(pi)) * np.exp(-x * x),
+    "Exp":                   lambda g, y, x: g * y,
+    "Gelu":                  lambda g, y, x, approximate: g * elementwise.GELU_SLOPES[approximate](x),
+    "HardSigmoid":           lambda g, y, x, alpha, beta: np.where((y > 0) & (y < 1), g * alpha, 0),
+    "HardSwish":             lambda g, y, x: np.where(abs(x) < 3, g * (x / 3 + 0.5), np.where(x > 0, g, 0)),
+    "Identity":              lambda g, y, x: g,
+    "LeakyRelu":             lambda g, y, x, alpha: np.where(x > 0, g, g * alpha),
+    "Log":                   lambda g, y, x: g / x,
+    "Max":                   elementwise.extremum,
+    "Mean":                  lambda g, y, *xs: (g / len(xs),) * len(xs),
+    "Min":                   elementwise.extremum,
+    "Mish":                  elementwise.mish,
+    "Mod":                   elementwise.modulo,
+    "Mul":                   lambda g, y, a, b: (g * b, g * a),
+    "Neg":                   lambda g, y, x: -g,
+    "Pow":                   elementwise.power,
+    "PRelu":                 lambda g, y, x, slope: (np.where(x < 0, g * slope, g), np.where(x < 0, g * x, 0)),
+    "Reciprocal":            lambda g, y, x: -g * y * y,
+    "Relu":                  lambda g, y, x: np.where(y > 0, g, 0),
+    "Selu":                  lambda g, y, x, alpha, gamma: np.where(x > 0, g * gamma, g * (y + alpha * gamma)),
+    "Shrink":                lambda g, y, x, lambd, bias: np.where(abs(x) > lambd, g, 0),
+    "Sigmoid":               lambda g, y, x: g * y * (1 - y),
+    "Sin":                   lambda g, y, x: g * np.cos(x),
+    "Sinh":                  lambda g, y, x: g * np.cosh(x),
+    "Softplus":              lambda g, y, x: g * x.op("Sigmoid"),
+    "Softsign":              lambda g, y, x: g / (1 + abs(x)) ** 2,
+    "Sqrt":                  lambda g, y, x: g / (2 * y),
+    "Sub":                   lambda g, y, a, b: (g, -g),
+    "Sum":                   lambda g, y, *xs: (g,) * len(xs),
+    "Swish":                 elementwise.swish,
+    "Tan":                   lambda g, y, x: g * (1 + y * y),
+    "Tanh":                  lambda g, y, x: g * (1 - y * y),
+    "ThresholdedRelu":       lambda g, y, x, alpha: np.where(x > alpha, g, 0),
+    "Where":                 lambda g, y, c, a, b: (None, np.where(c, g, 0), np.where(c, 0, g)),
+
+    # sums and products
+    "Conv":                  conv.conv,
+    "ConvTranspose":         conv.conv_transpose,
+    "CumSum":                lambda g, y, x, axis, exclusive, reverse: g.op("CumSum", axis, exclusive=exclusive, reverse=1 - reverse),
+    "Einsum":                linear.einsum,
+    "Gemm":                  linear.gemm,
+    "MatMul":                linear.matmul,
+    "Resize":                resize,
+
+    # pools and reductions
+    "AveragePool":           pool.average_pool,
+    "GlobalAveragePool":     lambda g, y, x: g / x.size_of(range(2, x.rank)),
+    "GlobalLpPool":          lambda g, y, x, p: pool.p_norm(g, y, x, p),
+    "GlobalMaxPool":         pool.global_max_pool,
+    "LpPool":                pool.lp_pool,
+    "MaxPool":               pool.max_pool,
+    "ReduceL1":              reduction(lambda g, y, x, over: g * np.sign(x)),
+    "ReduceL2":              reduction(lambda g, y, x, over: g * x / (y + (y == 0))),
+    "ReduceLogSum":          reduction(lambda g, y, x, over: g / np.exp(y)),
+    "ReduceLogSumExp":       reduction(lambda g, y, x, over: g * np.exp(x - y)),
+    "ReduceMax":             reduction(shared),
+    "ReduceMean":            reduction(lambda g, y, x, over: g / over.count),
+    "ReduceMin":             reduction(shared),
+    "ReduceProd":            reduction(product),
+    "ReduceSum":             reduction(lambda g, y, x, over: g),
+    "ReduceSumSquare":       reduction(lambda g, y, x, over: 2 * g * x),
+
+    # normalisations
+    "BatchNormalization":    norm.batch_normalization,
+    "GroupNormalization":    norm.group_normalization,
+    "InstanceNormalization": norm.instance_normalization,
+    "LayerNormalization":    norm.layer_normalization,
+    "LogSoftmax":            lambda g, y, x, axis: g - np.exp(y) * g.sum(axis, keepdims=True),
+    "LpNormalization":       norm.lp_normalization,
+    "LRN":                   norm.local_response_normalization,
+    "Softmax":               lambda g, y, x, axis: y * (g - (g * y).sum(axis, keepdims=True)),
+
+    # elements moved, none changed
+    "Compress":              moves.moved("Compress"),
+    "Concat":                moves.concat,
+    "DepthToSpace":          moves.depth_to_space,
+    "Expand":                lambda g, y, x, shape: g,
+    "Flatten":               lambda g, y, x, **_: g.shaped_as(x),
+    "Gather":                moves.gather,
+    "GatherElements":        lambda g, y, x, indices, axis: moves.scatter_add(x.dims, indices, g, axis=axis),
+    "GatherND":              moves.moved("GatherND"),
+    "Pad":                   moves.pad,
+    "Reshape":               lambda g, y, x, shape, **_: g.shaped_as(x),
+    "ReverseSequence":       lambda g, y, x, lengths, **axes: g.op("ReverseSequence", lengths, **axes),
+    "Slice":                 moves.slice_,
+    "SpaceToDepth":          lambda g, y, x, blocksize, **_: g.op("DepthToSpace", blocksize=blocksize),
+    "Split":                 lambda g, y, x, split, axis, **_: moves.joined(g, y, axis),
+    "Squeeze":               lambda g, y, x, axes: g.shaped_as(x),
+    "Tile":                  moves.tile,
+    "TopK":                  lambda g, y, x, k, axis, **_: moves.scatter_add(x.dims, y[1], g[0], axis=axis),
+    "Transpose":             moves.transpose,
+    "Trilu":                 lambda g, y, x, k, upper: g.op("Trilu", k, upper=upper),
+    "Unsqueeze":             lambda g, y, x, axes: g.shaped_as(x),
+
+    # quantised: the gradient of the numbers that the integers stand for
+    "DequantizeLinear":      quantised.dequantize,
+    "QuantizeLinear":        quantised.quantize,
+}
+# fmt: on
+
+# The derivative of these is zero wherever there is one: steps, comparisons, positions, and what ignores the values.
+FLAT = frozenset(
+    """
+    And ArgMax ArgMin Bernoulli BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor BlackmanWindow Ceil Constant
+    ConstantOfShape Equal EyeLike Floor Greater GreaterOrEqual HammingWindow HannWindow Hardmax IsInf IsNaN Less
+    LessOrEqual Multinomial NonMaxSuppression NonZero Not Or RandomNormal RandomNormalLike RandomUniform
+    RandomUniformLike Round Shape Sign Size Xor
+    """.split()
+)
+
+# Their integers stand for the floats they were made of: the gradient passes as if nothing had been rounded.
+ROUNDED = frozenset({"QuantizeLinear"})

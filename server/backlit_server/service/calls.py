@@ -1,0 +1,130 @@
+"""Around every call: a request id, a line in the log, and errors as a status."""
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from typing import Any
+
+import grpc
+from backlit_proto.errors import ServerUnavailable
+
+from backlit_server.service import wire_errors
+from backlit_server.service.logs import CALL, Call
+
+LOG = logging.getLogger(__name__)
+HEALTH = "/grpc.health.v1.Health/"
+
+Around = Callable[[grpc.aio.ServicerContext], AbstractAsyncContextManager[None]]
+KINDS: dict[tuple[bool, bool], tuple[str, Callable[..., grpc.RpcMethodHandler]]] = {
+    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
+    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
+    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
+    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
+}
+"""By (the request streams, the response streams): the attribute that holds the behaviour, and what makes a handler."""
+
+
+class Calls(grpc.aio.ServerInterceptor):
+    """Every call but those of the health service, which must answer whatever happens and fill no log."""
+
+    def __init__(self) -> None:
+        self._started = False
+        self._active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def begin(self) -> None:
+        """Lets calls in; before that they are told to come back."""
+        self._started = True
+
+    async def end(self) -> None:
+        """Waits until no call is in flight."""
+        await self._idle.wait()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler | None:
+        method = handler_call_details.method
+        handler = await continuation(handler_call_details)
+        if handler is None or method.startswith(HEALTH):
+            return handler
+        rpc = method.rpartition("/")[2]
+        return wrapped(handler, lambda context: self._around(rpc, context))
+
+    @asynccontextmanager
+    async def _around(self, rpc: str, context: grpc.aio.ServicerContext) -> AsyncIterator[None]:
+        call = Call(_request_id(context), rpc)
+        token = CALL.set(call)
+        self._active += 1
+        self._idle.clear()
+        status = "OK"
+        try:
+            context.set_trailing_metadata(((wire_errors.REQUEST_KEY, call.request),))
+            if not self._started:
+                raise ServerUnavailable("the server is starting; try again in a moment")
+            yield
+        except asyncio.CancelledError:
+            status = "CANCELLED"
+            raise
+        except Exception as error:
+            refusal = wire_errors.known(error, call.request)
+            status = refusal.code
+            call.facts["refusal"] = refusal.message
+            await wire_errors.abort(context, refusal, call.request)
+        finally:
+            _log(call, status, context.peer())
+            CALL.reset(token)
+            self._active -= 1
+            if not self._active:
+                self._idle.set()
+
+
+def wrapped(handler: grpc.RpcMethodHandler, around: Around) -> grpc.RpcMethodHandler:
+    """The same method, each call of it inside `around`."""
+    attribute, make = KINDS[bool(handler.request_streaming), bool(handler.response_streaming)]
+    behaviour = getattr(handler, attribute)
+
+    async def unary(request: Any, context: grpc.aio.ServicerContext) -> Any:
+        async with around(context):
+            return await behaviour(request, context)
+
+    async def stream(request: Any, context: grpc.aio.ServicerContext) -> None:
+        # Written here rather than yielded: a cancelled call then closes the generator at once, and so stops the work.
+        async with around(context), aclosing(behaviour(request, context)) as responses:
+            async for response in responses:
+                await context.write(response)
+
+    return make(
+        stream if handler.response_streaming else unary,
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+
+
+def refusing(handler: grpc.RpcMethodHandler, error: Exception) -> grpc.RpcMethodHandler:
+    """The same method, refusing every call."""
+
+    @asynccontextmanager
+    async def around(context: grpc.aio.ServicerContext) -> AsyncIterator[None]:
+        raise error
+        yield
+
+    return wrapped(handler, around)
+
+
+def _request_id(context: grpc.aio.ServicerContext) -> str:
+    """The caller's own id where it is one that can be logged and sent back, else a new one."""
+    given = dict(context.invocation_metadata() or ()).get(wire_errors.REQUEST_KEY, "")
+    return given if isinstance(given, str) and re.fullmatch(r"[!-~]{1,128}", given) else secrets.token_hex(8)
+
+
+def _log(call: Call, status: str, peer: str) -> None:
+    milliseconds = round((time.monotonic() - call.started) * 1000, 1)
+    facts = {"rpc": call.rpc, **call.facts, "status": status, "milliseconds": milliseconds, "peer": peer}
+    LOG.info("%s %s", call.rpc, status, extra={"facts": facts})

@@ -1,0 +1,53 @@
+"""METHODS and PRESETS as ListMethods tells them."""
+
+import inspect
+import json
+from typing import Any
+
+from backlit_proto import backlit_pb2 as pb
+from google.protobuf import json_format, struct_pb2
+
+from backlit_server.methods import METHODS, Method, Parameter
+from backlit_server.methods.presets import PRESETS, Preset
+
+
+def methods(support: dict[str, pb.MethodSupport]) -> list[pb.Method]:
+    """Every method; `support` says by name whether the model that was named can answer."""
+    return [_method(name, row, support.get(name)) for name, row in METHODS.items()]
+
+
+def presets() -> list[pb.Preprocessing]:
+    return [_preset(name, row) for name, row in PRESETS.items()]
+
+
+def _method(name: str, row: Method, support: pb.MethodSupport | None) -> pb.Method:
+    return pb.Method(
+        name=name,
+        summary=row.summary,
+        documentation=row.documentation,
+        parameters=[_parameter(p) for p in row.parameters],
+        needs_gradients=row.needs_gradients,
+        support=support,
+    )
+
+
+def _parameter(row: Parameter) -> pb.Parameter:
+    kind = row.type.__name__ if isinstance(row.type, type) and not hasattr(row.type, "__args__") else str(row.type)
+    default = None if row.default is inspect.Parameter.empty else _value(row.default)
+    return pb.Parameter(name=row.name, type=kind, default=default, documentation=row.documentation)
+
+
+def _value(value: Any) -> struct_pb2.Value:
+    return json_format.Parse(json.dumps(value), struct_pb2.Value())
+
+
+def _preset(name: str, row: Preset) -> pb.Preprocessing:
+    return pb.Preprocessing(
+        preset=name,
+        mean=row.mean,
+        std=row.std,
+        color=f"COLOR_{row.color}",
+        fit=f"FIT_{row.fit}",
+        crop=row.crop,
+        interpolation=f"INTERPOLATION_{row.interpolation}",
+    )

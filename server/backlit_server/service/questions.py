@@ -1,0 +1,60 @@
+"""A question as a caller writes it, made into one a worker can answer: digest, class indices, preprocessing."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BadQuestion
+
+from backlit_server.store import Store
+
+DEFAULT_METHOD = "grad-cam"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What the answers need to know about the model that was asked."""
+
+    digest: str
+    method: str
+    class_names: Sequence[str]
+
+
+def resolve(request: pb.ExplainRequest, store: Store) -> Resolved:
+    """Changes the request in place; what is unknown about the model is refused here."""
+    question = request.question
+    question.model = store.resolve(question.model)
+    model = store.described(question.model)
+    for target in question.targets:
+        if target.WhichOneof("kind") == "class_name":
+            target.class_index = class_index(target.class_name, model.class_names)
+    if model.HasField("preprocessing") and not question.HasField("preprocessing"):
+        question.preprocessing.CopyFrom(model.preprocessing)
+    return Resolved(question.model, question.method or DEFAULT_METHOD, model.class_names)
+
+
+def class_index(name: str, class_names: Sequence[str]) -> int:
+    """The class of this name, by its exact spelling or else in any case; BadQuestion names the close ones."""
+    if not class_names:
+        raise BadQuestion(
+            f"this model has no class names, so no class {name[:100]!r}: set them with Update, or ask by class_index"
+        )
+    folded = name.casefold()
+    found = [i for i, n in enumerate(class_names) if n == name] or [
+        i for i, n in enumerate(class_names) if n.casefold() == folded
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise BadQuestion(f"the classes {', '.join(map(str, found[:10]))} are all called {name!r}: ask by class_index")
+    near = difflib.get_close_matches(name, class_names, n=5, cutoff=0.5) or [*class_names[:5], "..."]
+    raise BadQuestion(f"this model has no class {name[:100]!r}; there are {', '.join(near)}")
+
+
+def named(answer: pb.ExplainResponse, class_names: Sequence[str]) -> pb.ExplainResponse:
+    """The answer with the name of its class, where there is one."""
+    target = answer.explanation.target
+    if 0 <= target.class_index < len(class_names):
+        target.class_name = class_names[target.class_index]
+    return answer

@@ -1,0 +1,142 @@
+"""The server from start to stop."""
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+
+import grpc
+from backlit_proto import backlit_pb2_grpc as services
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from backlit_server.service import transport
+from backlit_server.service.access import Access
+from backlit_server.service.calls import Calls
+from backlit_server.service.explanations import ExplanationService
+from backlit_server.service.health import SERVICES, Health
+from backlit_server.service.models import ModelService
+from backlit_server.service.neighbours import Admission, Pool
+from backlit_server.settings import GB, BadSettings, Settings
+from backlit_server.store import Store
+
+LOG = logging.getLogger(__name__)
+LAST_WORDS_SECONDS = 1.0  # for the last bytes of calls that are done, and for health watchers, who never leave
+
+
+@dataclass(frozen=True)
+class Front:
+    """A server that listens, and what has to be told when it starts and stops."""
+
+    server: grpc.aio.Server
+    calls: Calls
+    health: Health
+    address: str
+
+
+async def serve(settings: Settings, pool: Pool, admission: Admission) -> None:
+    """Listens, says so on standard output once it can answer, and returns when it was told to stop and has stopped."""
+    stop = _stop_requests(settings)
+    front = await _listening(settings, pool, admission)
+    following = asyncio.create_task(front.health.follow(pool))
+    try:
+        if await _started(pool, stop):
+            front.calls.begin()
+            _announce(settings, pool, front.address)
+            await stop.wait()
+            LOG.info("stopping; calls in flight have %d seconds", settings.grace_seconds)
+    finally:
+        following.cancel()
+        await _stopped(front, settings.grace_seconds)
+        await pool.stop(settings.grace_seconds)
+        LOG.info("stopped")
+
+
+async def _listening(settings: Settings, pool: Pool, admission: Admission) -> Front:
+    tls = transport.credentials(settings)
+    access = [Access(settings.token_file)] if settings.token_file else []
+    store = await asyncio.to_thread(_opened, settings)
+    calls, health = Calls(), Health()
+    await health.say(ready=False)
+    server = grpc.aio.server(interceptors=(calls, *access), options=transport.options(settings))
+    services.add_ModelServiceServicer_to_server(ModelService(store, pool, admission, settings), server)
+    services.add_ExplanationServiceServicer_to_server(ExplanationService(store, pool), server)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    if settings.reflection:
+        names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
+    address = transport.bind(server, settings, tls)
+    await server.start()
+    return Front(server, calls, health, address)
+
+
+def _opened(settings: Settings) -> Store:
+    store = Store(settings.store, settings.max_store_gb * GB)
+    try:
+        store.open()
+    except OSError as error:
+        raise BadSettings(f"cannot keep models in {settings.store}: {error.strerror}; choose --store") from None
+    return store
+
+
+async def _started(pool: Pool, stop: asyncio.Event) -> bool:
+    """Whether the workers came up before the server was told to stop."""
+    starting, stopping = asyncio.create_task(pool.start()), asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if starting.done():
+        starting.result()
+        return True
+    starting.cancel()
+    with suppress(asyncio.CancelledError):
+        await starting
+    return False
+
+
+def _announce(settings: Settings, pool: Pool, address: str) -> None:
+    for device in pool.devices:
+        LOG.info("worker ready", extra={"facts": {"device": device.name, "provider": device.provider}})
+    if settings.token_file and not settings.tls_cert and not transport.loopback(settings.host):
+        LOG.warning("the token travels in plaintext: anybody on the way can read it; give --tls-cert and --tls-key")
+    LOG.info(
+        "listening", extra={"facts": {"address": address, "tls": bool(settings.tls_cert), "store": settings.store}}
+    )
+    print(f"backlit-server listening on {address}", flush=True)
+
+
+async def _stopped(front: Front, grace: float) -> None:
+    """Not ready, no new calls, the calls in flight to their end, the rest cut off."""
+    await front.health.enter_graceful_shutdown()
+    stopping = asyncio.create_task(front.server.stop(grace))
+    with suppress(TimeoutError):
+        async with asyncio.timeout(grace):
+            await front.calls.end()
+    await front.server.stop(min(grace, LAST_WORDS_SECONDS))
+    await stopping
+
+
+def _stop_requests(settings: Settings) -> asyncio.Event:
+    """Set by SIGTERM and SIGINT, and for a private server by the end of standard input. A second signal kills."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    if settings.private:
+        threading.Thread(target=_await_end_of_input, args=(loop, stop), daemon=True).start()
+    return stop
+
+
+def _await_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    # os.read and not sys.stdin: its lock would be held while the interpreter shuts down.
+    while os.read(0, 4096):
+        pass
+    with suppress(RuntimeError):  # the loop is closed: the server stopped for another reason
+        loop.call_soon_threadsafe(stop.set)

@@ -1,0 +1,51 @@
+"""What the bodies of frames hold: questions, answers and refusals, taken apart from their tensors and put together."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BacklitError, revive
+from backlit_proto.tensors import tensors_in, to_array
+from backlit_server.workers.memory import Blob
+
+
+def detach_question(request: pb.ExplainRequest) -> tuple[bytes, list[bytes]]:
+    """The request without its tensors' bytes, serialised, and those bytes in the order of tensors_in."""
+    bare = pb.ExplainRequest()
+    bare.CopyFrom(request)
+    for tensor in tensors_in(bare):
+        tensor.ClearField("data")
+    return bare.SerializeToString(), [tensor.data for tensor in tensors_in(request)]
+
+
+def attach_question(body: bytes, blobs: Sequence[Blob]) -> tuple[pb.ExplainRequest, list[np.ndarray]]:
+    """The request, still without its tensors' bytes, and the tensors; BadQuestion where sizes do not fit."""
+    request = pb.ExplainRequest.FromString(body)
+    tensors = zip(tensors_in(request), blobs, strict=True)
+    return request, [to_array(tensor, memoryview(blob)) for tensor, blob in tensors]
+
+
+def detach_answer(response: pb.ExplainResponse, heatmap: np.ndarray) -> tuple[bytes, list[np.ndarray]]:
+    """The response, serialised, and the bytes of its heatmap."""
+    return response.SerializeToString(), [np.ascontiguousarray(heatmap).reshape(-1).view(np.uint8)]
+
+
+def attach_answer(body: bytes, blobs: Sequence[Blob]) -> pb.ExplainResponse:
+    """The response with the bytes of its heatmap."""
+    response = pb.ExplainResponse.FromString(body)
+    (data,) = blobs
+    response.explanation.heatmap.data = bytes(data)
+    return response
+
+
+def pack_refusal(error: BacklitError) -> bytes:
+    """The refusal as JSON of reason, message and details."""
+    told = {"reason": error.reason(), "message": error.message, "details": error.details}
+    return json.dumps(told).encode()
+
+
+def unpack_refusal(body: bytes) -> BacklitError:
+    """The error that was raised in the worker."""
+    return revive(**json.loads(body))

@@ -1,0 +1,82 @@
+"""All workers of a server, one a device: each question goes to the one that is least busy."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import Overloaded, ServerUnavailable
+from backlit_server.settings import Settings
+from backlit_server.workers.channel import Frame, Kind
+from backlit_server.workers.supervisor import Device, Supervisor
+from backlit_server.workers.worker import ENGINE
+
+__all__ = ["Device", "Pool"]
+
+
+class Pool:
+    """The workers; `devices` names one a worker and is the settings' device where it is not given.
+
+    Use it in one event loop, in a thread that lives as long as the server: Linux ends workers with that thread.
+    """
+
+    def __init__(self, settings: Settings, devices: Sequence[str] | None = None, engine: str = ENGINE) -> None:
+        self._limit = settings.max_questions
+        self._questions = 0
+        self._stopping = False
+        wanted = devices or (settings.device,)
+        threads = settings.threads or max(1, usable_cores() // len(wanted))
+        self._supervisors = [Supervisor(device, command(settings, device, threads, engine)) for device in wanted]
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """What the workers run on, and whether they are ready."""
+        return tuple(supervisor.device for supervisor in self._supervisors)
+
+    async def start(self) -> None:
+        """Returns when every worker is ready; otherwise raises what keeps one from it, and none is left running."""
+        async with asyncio.TaskGroup() as group:
+            for supervisor in self._supervisors:
+                group.create_task(supervisor.start())
+
+    async def stop(self, grace: float) -> None:
+        """Refuses new questions and lets those in flight end, for `grace` seconds; then ends the workers."""
+        self._stopping = True
+        await asyncio.gather(*(supervisor.stop(grace) for supervisor in self._supervisors))
+
+    async def explain(self, request: pb.ExplainRequest) -> AsyncGenerator[pb.ExplainResponse, None]:
+        """The answers as they come; closing the generator stops the work.
+
+        Raises what the engine raised; WorkerLost when the worker died, Overloaded when too much is being asked.
+        """
+        if self._stopping:
+            raise ServerUnavailable("the server is stopping; ask again when it is back")
+        if self._questions >= self._limit:
+            raise Overloaded(f"{self._limit} questions are in flight, as many as this server takes; ask again later")
+        self._questions += 1
+        try:
+            worker = await min(self._supervisors, key=lambda supervisor: supervisor.load).worker()
+            async with aclosing(worker.explain(request)) as answers:
+                async for answer in answers:
+                    yield answer
+        finally:
+            self._questions -= 1
+
+    def forget(self, digest: str) -> None:
+        """Tells every worker that a model was deleted."""
+        for supervisor in self._supervisors:
+            supervisor.tell(Frame(Kind.FORGET, body=digest.encode()))
+
+
+def command(settings: Settings, device: str, threads: int, engine: str) -> list[str]:
+    """Starts a worker, but for its --fd; -P keeps modules in the current folder from being taken for ours."""
+    options = {"--store": settings.store, "--device": device, "--threads": threads, "--engine": engine}
+    said = [str(word) for option in options.items() for word in option]
+    return [sys.executable, "-P", "-m", "backlit_server.workers.worker", *said]
+
+
+def usable_cores() -> int:
+    """The cores this process may use, which in a container are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,200 @@
+"""One worker process as the front sees it: questions go in, answers come out, until it ends."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import logging
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Self
+
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BacklitError, ServerUnavailable
+from backlit_server.workers.channel import Channel, Frame, Kind
+from backlit_server.workers.messages import attach_answer, detach_question, unpack_refusal
+from backlit_server.workers.relay import relay
+
+START_SECONDS = 120  # CUDA takes tens of seconds to wake up on a cold machine
+CAUSE_SECONDS = 0.03  # callers hear of a death within 50 ms, with its cause if that is known by then
+RELAY_SECONDS = 1
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Hello:
+    """How a worker introduces itself: what it really runs on."""
+
+    device: str
+    provider: str
+    versions: Mapping[str, str]
+
+
+class WorkerProcess:
+    """A process and the two threads that talk to it; everything but those threads belongs to the event loop.
+
+    Frames wait in a queue for the thread that writes, so that a worker that does not read never blocks the loop.
+    """
+
+    @classmethod
+    async def launch(cls, command: Sequence[str]) -> Self:
+        """Starts the command with its end of a socket pair; ServerUnavailable when the system refuses.
+
+        Called in the thread of the event loop: Linux kills the worker when the thread that started it ends.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                child = await asyncio.create_subprocess_exec(
+                    *command,
+                    *("--fd", str(theirs.fileno())),
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    # The server's own stdout is for the line that says where it listens.
+                    stderr=subprocess.STDOUT,
+                )
+            except OSError as error:
+                ours.close()
+                raise ServerUnavailable(f"no worker can be started: {error.strerror}") from error
+            except BaseException:
+                ours.close()
+                raise
+        return cls(child, Channel(ours))
+
+    def __init__(self, child: asyncio.subprocess.Process, channel: Channel) -> None:
+        self.ended = asyncio.Event()
+        self._child = child
+        self._channel = channel
+        self._loop = asyncio.get_running_loop()
+        self._hello: asyncio.Future[Frame] = self._loop.create_future()
+        self._numbers = itertools.count(1)
+        self._questions: dict[int, asyncio.Queue[Frame | BacklitError]] = {}
+        self._outbox: SimpleQueue[Frame | None] = SimpleQueue()
+        self._relay = asyncio.create_task(relay(child.stdout)) if child.stdout else None
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._read, self._write)]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def questions(self) -> int:
+        """How many the worker is busy with."""
+        return len(self._questions)
+
+    async def greeting(self) -> Hello:
+        """What the worker says once it is ready; what it raised, or ServerUnavailable, when it cannot start."""
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                frame = await self._hello
+        except TimeoutError:
+            raise ServerUnavailable(f"a worker was not ready after {START_SECONDS} s") from None
+        except EOFError:
+            raise ServerUnavailable(f"a worker ended before it was ready ({await self.kill()})") from None
+        if frame.kind is Kind.FAIL:
+            raise unpack_refusal(frame.body)
+        return Hello(**json.loads(frame.body))
+
+    async def explain(self, request: pb.ExplainRequest) -> AsyncGenerator[pb.ExplainResponse, None]:
+        """The answers as they come; leaving early cancels the question, and answers not taken wait in the worker."""
+        number = next(self._numbers)
+        arrivals = self._questions[number] = asyncio.Queue()
+        try:
+            self.send(Frame(Kind.EXPLAIN, number, *detach_question(request)))
+            while True:
+                arrival = await arrivals.get()
+                if isinstance(arrival, BacklitError):
+                    raise arrival
+                if arrival.kind is Kind.END:
+                    return
+                self.send(Frame(Kind.ACK, number))
+                yield attach_answer(arrival.body, arrival.blobs)
+        finally:
+            if self._questions.pop(number, None) is not None:
+                self.send(Frame(Kind.CANCEL, number))
+
+    def send(self, frame: Frame) -> None:
+        """Leaves a frame for the thread that writes; after the end it goes nowhere."""
+        self._outbox.put(frame)
+
+    def abandon(self, loss: Callable[[], BacklitError]) -> None:
+        """Raises the loss in every question in flight."""
+        for arrivals in self._questions.values():
+            arrivals.put_nowait(loss())
+        self._questions.clear()
+
+    async def kill(self) -> str:
+        """Ends the process if it has not ended by itself; why it ended, as far as that is known at once."""
+        if self._child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._child.kill()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._child.wait(), CAUSE_SECONDS)
+        return cause(self._child.returncode)
+
+    async def release(self) -> None:
+        """After kill(): waits for the process and gives back threads, sockets and memory."""
+        await self._child.wait()
+        self._channel.shutdown()
+        self._outbox.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._channel.close()
+        if self._relay is not None:
+            await asyncio.wait([self._relay], timeout=RELAY_SECONDS)
+            self._relay.cancel()
+
+    def _read(self) -> None:
+        """The thread that receives."""
+        try:
+            while True:
+                self._loop.call_soon_threadsafe(self._arrived, self._channel.receive())
+        except EOFError:
+            log.debug("a worker closed its channel")
+        except BacklitError as error:
+            log.error("a worker does not speak frames: %s", error)
+        finally:
+            self._loop.call_soon_threadsafe(self._end)
+
+    def _write(self) -> None:
+        """The thread that sends."""
+        while (frame := self._outbox.get()) is not None:
+            try:
+                self._channel.send(frame)
+            except ConnectionError:
+                return  # the thread that receives notices as well, and says so
+            except BacklitError as error:
+                self._loop.call_soon_threadsafe(self._close, frame.question, error)
+
+    def _arrived(self, frame: Frame) -> None:
+        if frame.question == 0:
+            self._hello.set_result(frame)
+        elif frame.kind is Kind.ANSWER and frame.question in self._questions:
+            self._questions[frame.question].put_nowait(frame)
+        elif frame.kind is Kind.FAIL:
+            self._close(frame.question, unpack_refusal(frame.body))
+        elif frame.kind is Kind.END:
+            self._close(frame.question, frame)
+
+    def _close(self, number: int, last: Frame | BacklitError) -> None:
+        """Passes on the last that is heard of a question, unless its caller has left."""
+        if number in self._questions:
+            self._questions.pop(number).put_nowait(last)
+
+    def _end(self) -> None:
+        self.ended.set()
+        if not self._hello.done():
+            self._hello.set_exception(EOFError())
+            self._hello.exception()  # nobody may be waiting for it any more
+
+
+def cause(status: int | None) -> str:
+    """How a process ended, in a word or two."""
+    if status is None:
+        return "still ending"
+    return f"exit status {status}" if status >= 0 else signal.Signals(-status).name

@@ -1,0 +1,142 @@
+"""Keeps one worker alive: starts it, notices its death, tells its callers, starts the next."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from backlit_proto.errors import BacklitError, ServerUnavailable, WorkerLost
+from backlit_server.workers.channel import Frame, Kind
+from backlit_server.workers.process import Hello, WorkerProcess
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 10.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a worker runs on; until its first worker is ready, `name` is what was asked for."""
+
+    name: str
+    provider: str = ""
+    ready: bool = False
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+class Supervisor:
+    """One device and its worker, one process after the other.
+
+    `wanted` is the device as the settings name it; `command` starts a worker but for its --fd.
+    """
+
+    def __init__(self, wanted: str, command: Sequence[str]) -> None:
+        self.device = Device(wanted)
+        self._wanted = wanted
+        self._command = command
+        self._waiting = 0
+        self._stopping = False
+
+    @property
+    def load(self) -> int:
+        """Questions that wait for the worker or keep it busy."""
+        return self._waiting + (self._process.questions if self.device.ready else 0)
+
+    async def start(self) -> None:
+        """Starts the first worker and tends it from then on; raises what keeps it from starting."""
+        self._ready: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
+        await self._launch()
+        self._tending = asyncio.create_task(self._tend())
+
+    async def worker(self) -> WorkerProcess:
+        """The worker as soon as it is ready; WorkerLost when the start that is under way fails."""
+        self._waiting += 1
+        try:
+            return await asyncio.shield(self._ready)
+        finally:
+            self._waiting -= 1
+
+    def tell(self, frame: Frame) -> None:
+        """Sends a frame that belongs to no question; a worker that starts later has nothing to be told."""
+        if self.device.ready:
+            self._process.send(frame)
+
+    async def stop(self, grace: float) -> None:
+        """Lets the worker answer what it was asked, for `grace` seconds, then ends it."""
+        self._stopping = True
+        self._tending.cancel()
+        await asyncio.gather(self._tending, return_exceptions=True)
+        if self._ready.done():
+            self._process.send(Frame(Kind.STOP))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.ended.wait(), grace)
+        else:
+            self._turn_away(self._loss("stopped"))
+        await self._bury()
+
+    async def _tend(self) -> None:
+        while True:
+            await self._process.ended.wait()
+            self._ready = asyncio.get_running_loop().create_future()
+            await self._bury()
+            await self._relaunch()
+
+    async def _relaunch(self) -> None:
+        for pause in pauses():
+            await asyncio.sleep(pause)
+            try:
+                return await self._launch()
+            except BacklitError as error:
+                log.error("the worker of device %s does not start: %s", self._wanted, error)
+                self._turn_away(WorkerLost(f"the worker of device {self._wanted} does not start again: {error}"))
+
+    async def _launch(self) -> None:
+        self._process = await WorkerProcess.launch(self._command)
+        try:
+            hello = await self._process.greeting()
+            check(hello, self._wanted)
+        except BaseException:
+            await self._bury()
+            raise
+        self.device = Device(hello.device, hello.provider, True, hello.versions)
+        log.info("the worker of device %s is ready on %s", hello.device, hello.provider)
+        self._ready.set_result(self._process)
+
+    async def _bury(self) -> None:
+        """Ends the process and tells its callers; whatever had happened to it before."""
+        self.device = replace(self.device, ready=False)
+        cause = await self._process.kill()
+        log.log(logging.INFO if self._stopping else logging.ERROR, "a worker of device %s ended: %s", self._wanted, cause)
+        self._process.abandon(lambda: self._loss(cause))
+        await self._process.release()
+
+    def _loss(self, cause: str) -> BacklitError:
+        if self._stopping:
+            return ServerUnavailable("the server is stopping; ask again when it is back")
+        return WorkerLost(f"the worker of device {self._wanted} died ({cause}) before it had answered; ask again")
+
+    def _turn_away(self, error: BacklitError) -> None:
+        """Refuses those who wait for the worker; the next ones wait for the next start."""
+        self._ready.set_exception(error)
+        self._ready.exception()  # nobody may be waiting
+        self._ready = asyncio.get_running_loop().create_future()
+
+
+def check(hello: Hello, wanted: str) -> None:
+    """ServerUnavailable when the worker runs on something that the settings forbid."""
+    if wanted == "require-cuda" and "CUDA" not in hello.provider:
+        raise ServerUnavailable(
+            f"CUDA is required, but models would run on {hello.provider}: check the driver and NVIDIA's libraries "
+            "(pip install 'backlit[server,gpu]'), or start with --device auto"
+        )
+
+
+def pauses() -> Iterator[float]:
+    """Seconds before each start after a death: none, then doubling."""
+    yield 0.0
+    pause = FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(2 * pause, LONGEST_PAUSE)

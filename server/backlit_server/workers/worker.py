@@ -1,0 +1,111 @@
+"""The process of one device: python -m backlit_server.workers.worker --fd N --store DIR --device cpu --threads 2.
+
+It lives as long as its front: it ends when the socket does, and on Linux when its parent dies. It leaves by
+os._exit, because an interpreter that shuts down while a thread is inside ONNX Runtime crashes.
+"""
+
+import argparse
+import ctypes
+import faulthandler
+import importlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from backlit_proto.errors import BacklitError
+from backlit_server.workers.channel import Channel, Frame, Kind
+from backlit_server.workers.questions import Desk, Engine, failed
+
+ENGINE = "backlit_server.engine.engine:Engine"
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serves one device until the front says stop or is gone."""
+    # Before the engine is imported: ONNX Runtime's wheels report home by default.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    options = parser().parse_args(arguments)
+    faulthandler.enable()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    # A terminal and a service manager signal the whole group; when a worker leaves is for the front to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    die_with_parent()
+    try:
+        status = serve(Channel(socket.socket(fileno=options.fd)), options)
+    except Exception:
+        log.exception("the worker failed")
+        status = 1
+    os._exit(status)
+
+
+def serve(channel: Channel, options: argparse.Namespace) -> int:
+    """Opens the engine, greets the front, answers; the exit status."""
+    try:
+        engine = open_engine(options)
+    except Exception as error:
+        channel.send(failed(0, error))
+        return 1
+
+    def send(frame: Frame) -> None:
+        try:
+            channel.send(frame)
+        except ConnectionError:
+            os._exit(0)  # the front is gone: nobody is left to answer
+
+    desk = Desk(engine, send)
+    hello = {"device": engine.device, "provider": engine.provider, "versions": engine.versions}
+    send(Frame(Kind.HELLO, body=json.dumps(hello).encode()))
+    threading.Thread(target=listen, args=(channel, desk), name="listen", daemon=True).start()
+    desk.run()
+    return 0
+
+
+def open_engine(options: argparse.Namespace) -> Engine:
+    """The engine that `module:factory` names."""
+    module, _, factory = options.engine.partition(":")
+    return getattr(importlib.import_module(module), factory)(options.store, options.device, options.threads)
+
+
+def listen(channel: Channel, desk: Desk) -> None:
+    """Hands frames to the desk; ends the process, whatever it is doing, when there can be no more."""
+    status = 1
+    try:
+        while True:
+            desk.post(channel.receive())
+    except EOFError:
+        status = 0
+    except BacklitError as error:
+        log.error("the front does not speak frames: %s", error)
+    except Exception:
+        log.exception("the worker cannot listen any more")
+    os._exit(status)
+
+
+def die_with_parent() -> None:
+    """Asks Linux to kill this process with the thread that started it; elsewhere the socket's end has to do."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the front passes on."""
+    parser = argparse.ArgumentParser("backlit_server.workers.worker", description=__doc__)
+    parser.add_argument("--fd", type=int, required=True, help="descriptor of the socket to the front")
+    parser.add_argument("--store", type=Path, required=True, help="folder of the models")
+    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda, cuda:N or require-cuda")
+    parser.add_argument("--threads", type=int, default=1, help="threads for computing")
+    parser.add_argument("--engine", default=ENGINE, help="module:factory; the factory takes store, device, threads")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""A real server, a real client, real models: what arrives is what the engine says, and what is wrong is told."""
+
+import hashlib
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bare import ask, stored, values
+
+import backlit
+from backlit_server.engine.engine import Engine
+
+rng = np.random.default_rng(23)
+DIGITS = "digits40-cnn-gap"
+
+
+@pytest.fixture(scope="module")
+def server(server_address):
+    with backlit.connect(server_address) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module")
+def upload(server, shared: Path):
+    return lambda name, **said: server.upload(shared / "models" / f"{name}.onnx", **said)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory) -> Engine:
+    return Engine(tmp_path_factory.mktemp("bare"), "cpu", 2)
+
+
+@pytest.fixture(scope="module")
+def digits(shared: Path) -> np.ndarray:
+    return np.load(shared / "photos" / "digits40" / "test200.npz")["x"][:8].astype(np.float32)
+
+
+@pytest.mark.parametrize("method", ["score", "feature-maps", "cam", "grad-cam", "grad-cam++", "hires-cam", "layer-cam", "xgrad-cam"])
+def test_the_server_answers_what_the_bare_engine_answers(upload, engine, shared, digits, method):
+    model = upload(DIGITS)
+    over_grpc = model.explain(digits, method=method, target=[3, 8])
+    digest = stored(engine.store, shared / "models" / f"{DIGITS}.onnx")
+    bare = ask(engine, digest, digits, method, [3, 8])
+    assert len(over_grpc) == len(bare)
+    for theirs, (ours, heatmap) in zip(over_grpc, bare, strict=True):
+        assert np.array_equal(theirs.heatmap, heatmap)
+        assert (theirs.image, theirs.target, theirs.score) == (ours.image, ours.target.class_index, ours.target.score)
+        assert theirs.provenance.graph_digest == ours.provenance.graph_digest
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "shape"),
+    [("efficientnet-lite0", "logits", (3, 224, 224)), ("squeezenet11-ndf", "logits", (3, 227, 227)), (DIGITS, "logits", (1, 40, 40))],
+)
+def test_scores_equal_plain_onnx_runtime_on_the_uploaded_file(upload, shared, name, output, shape):
+    x = rng.normal(size=(2, *shape)).astype(np.float32)
+    model = upload(name)
+    (plain,) = values(shared / "models" / f"{name}.onnx", [output], {model.card.inputs[0].tensor.name: x})
+    scored = model.explain(x, method="score")
+    assert np.allclose(np.stack([s.heatmap[:, 0, 0] for s in scored]), plain, rtol=1e-5, atol=1e-5)
+    assert [s.target for s in scored] == plain.argmax(1).tolist()
+
+
+def test_a_batch_is_its_single_images(upload, digits):
+    model = upload(DIGITS)
+    together = model.explain(digits, target="top2")
+    alone = [e for image in digits for e in model.explain(image, target="top2")]
+    assert [e.target for e in together] == [e.target for e in alone]
+    for one, other in zip(together, alone, strict=True):
+        assert np.allclose(one.heatmap, other.heatmap, atol=1e-5 * np.abs(other.heatmap).max())
+
+
+def test_a_class_is_a_seed(upload, digits):
+    model = upload(DIGITS)
+    seeds = np.zeros((1, 10), np.float32)
+    seeds[0, 4] = 1
+    assert np.array_equal(model.explain(digits[0], target=seeds)[0].heatmap, model.explain(digits[0], target=4)[0].heatmap)
+
+
+def test_contrasts_are_differences_of_maps(upload, digits):
+    model = upload(DIGITS)
+    contrast = np.zeros((1, 10), np.float32)
+    contrast[0, [4, 9]] = 1, -1
+    both = model.explain(digits[0], target=[4, 9])
+    difference = both[0].heatmap - both[1].heatmap
+    assert np.allclose(model.explain(digits[0], target=contrast)[0].heatmap, difference, atol=1e-5)
+
+
+def test_every_layer_on_the_card_can_be_asked_for(upload, digits):
+    model = upload(DIGITS)
+    for layer in model.card.layers:
+        (answer,) = model.explain(digits[0], layer=layer.name, target=1)
+        assert answer.layer == layer.name
+        assert answer.heatmap.shape == tuple(layer.shape[2:])
+        assert np.isfinite(answer.heatmap).all()
+
+
+def test_leaving_a_stream_early_leaves_the_server_free(upload, digits):
+    model = upload(DIGITS)
+    stream = model.stream(digits, target=list(range(10)))
+    next(iter(stream))
+    stream.close()
+    assert len(model.explain(digits[0])) == 1
+
+
+def test_a_bad_item_does_not_end_the_stream(upload, digits):
+    model = upload(DIGITS)
+    wrong = np.zeros((1, 3, 40, 40), np.float32)
+    answers = list(model.explain_many([("a", digits[:1]), ("b", wrong), ("c", digits[1:3])]))
+    assert [item for item, _ in answers] == ["a", "b", "c"]
+    assert len(answers[0][1]) == 1
+    assert isinstance(answers[1][1], backlit.BadQuestion)
+    assert len(answers[2][1]) == 2
+
+
+QUESTIONS = [
+    ({"method": "grad-kam"}, backlit.BadQuestion, "grad-cam"),
+    ({"layer": "nowhere"}, backlit.BadQuestion, "nowhere"),
+    ({"target": 10}, backlit.BadQuestion, "0 to 9"),
+    ({"target": "top11"}, backlit.BadQuestion, "10"),
+    ({"eps": 1.0}, backlit.BadQuestion, "eps"),
+    ({"profile": "captum"}, backlit.BadQuestion, "paper"),
+    ({"target": np.ones((1, 3), np.float32)}, backlit.BadQuestion, "seed"),
+]
+
+
+@pytest.mark.parametrize(("asked", "error", "says"), QUESTIONS, ids=lambda v: str(v)[:30])
+def test_a_question_that_cannot_be_answered_is_refused_with_what_is_valid(upload, digits, asked, error, says):
+    with pytest.raises(error, match=says):
+        upload(DIGITS).explain(digits[0], **asked)
+
+
+INPUTS = [
+    (np.zeros((1, 3, 40, 40), np.float32), "1, 40, 40"),
+    (np.zeros((1, 40, 40, 1), np.float32), "1, 40, 40"),
+    (np.zeros((1, 1, 40, 40), np.float64), "float32"),
+    (np.full((1, 1, 40, 40), np.nan, np.float32), "NaN"),
+    (np.full((1, 1, 40, 40), np.inf, np.float32), "infinity"),
+    (np.zeros((0, 1, 40, 40), np.float32), "at least one"),
+    ({"nothing": np.zeros((1, 1, 40, 40), np.float32)}, "input"),
+]
+
+
+@pytest.mark.parametrize(("x", "says"), INPUTS, ids=lambda v: str(v)[:20])
+def test_a_wrong_input_is_refused_with_what_was_expected(upload, x, says):
+    with pytest.raises(backlit.BadQuestion, match=says):
+        upload(DIGITS).explain(x)
+
+
+def test_cam_is_refused_where_the_head_is_not_linear(upload):
+    model = upload("mnist-dianna")
+    with pytest.raises(backlit.NotExplainable, match="grad-cam"):
+        model.explain(np.zeros((1, 1, 28, 28), np.float32), method="cam")
+    assert "grad-cam" in next(m.why_not for m in model.card.methods if m.method == "cam")
+
+
+def test_a_model_without_a_spatial_layer_says_so(upload):
+    model = upload("digits40-vit-tiny")
+    with pytest.raises(backlit.NotExplainable, match="layer"):
+        model.explain(np.zeros((1, 1, 40, 40), np.float32))
+
+
+def test_an_unknown_model_is_not_found(server):
+    with pytest.raises(backlit.UnknownModel):
+        server.model("no-such-model")
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [(b"this is no model", backlit.BadModel), (b"", backlit.BacklitError), (b"\x08\x0a" * 50, backlit.BadModel)],
+)
+def test_what_is_not_a_model_is_refused(server, data, error):
+    before = {m.digest for m in server.models()}
+    with pytest.raises(error):
+        server.upload(data)
+    assert {m.digest for m in server.models()} == before
+
+
+def test_the_exported_file_computes_the_same_map_in_plain_onnx_runtime(upload, digits, tmp_path):
+    import onnxruntime
+
+    model = upload(DIGITS)
+    file = model.export(tmp_path / "exported.onnx", method="grad-cam++")
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    seed = np.zeros((2, 10), np.float32)
+    seed[:, 7] = 1
+    (heatmaps,) = session.run(["heatmap"], {"input": digits[:2], "seed": seed})
+    ours = [e.heatmap for e in model.explain(digits[:2], method="grad-cam++", target=7)]
+    assert np.allclose(heatmaps, ours, atol=1e-6)
+
+
+def test_a_dead_worker_is_replaced_and_the_next_question_succeeds(upload, digits, worker_of):
+    model = upload(DIGITS)
+    model.explain(digits[0])
+    worker_of().send_signal(signal.SIGKILL)
+    for _ in range(50):
+        try:
+            assert model.explain(digits[0])
+            return
+        except backlit.WorkerLost:
+            continue
+    pytest.fail("the worker did not come back")
+
+
+def test_the_same_bytes_twice_are_one_model(server, upload, shared):
+    first, second = upload(DIGITS), upload(DIGITS, name="digits")
+    assert first.digest == second.digest == hashlib.sha256((shared / "models" / f"{DIGITS}.onnx").read_bytes()).hexdigest()
+    assert server.model("digits").digest == first.digest
+    assert [m.digest for m in server.models()].count(first.digest) == 1
