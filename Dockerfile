@@ -13,25 +13,19 @@
 #
 # On a machine with GPUs add: --gpus all -e BACKLIT_DEVICE=require-cuda
 
-ARG FLAVOR=cpu
-
-# What to install, read from pyproject.toml: one stage a flavour, and FLAVOR picks the stage.
-FROM docker.io/library/python:3.11-slim-bookworm AS project
+FROM docker.io/library/python:3.11-slim-bookworm AS build
 WORKDIR /src
 COPY pyproject.toml ./
-
-FROM project AS cpu
-# The server extra with the plain onnxruntime (40 MB) in place of onnxruntime-gpu (256 MB).
-RUN python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-    names = p["dependencies"] + p["optional-dependencies"]["server"]; \
-    print(*(n.split(";")[0] for n in names if not n.startswith("onnxruntime-gpu")), sep="\n")' > requirements.txt
-
-FROM project AS gpu
-RUN python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-    extras = p["optional-dependencies"]; \
-    print(*p["dependencies"], *extras["server"], *extras["gpu"], sep="\n")' > requirements.txt
-
-FROM ${FLAVOR} AS build
+ARG FLAVOR=cpu
+# The dependencies as pyproject.toml has them, but for the cpu flavour with the plain onnxruntime (20 MB), which the
+# server extra keeps for machines that onnxruntime-gpu (256 MB) has no wheels for.
+RUN python3 -c 'import os, tomllib; \
+    project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+    extras = project["optional-dependencies"]; \
+    server = project["dependencies"] + extras["server"]; \
+    plain = [name.split(";")[0] for name in server if not name.startswith("onnxruntime-gpu")]; \
+    flavours = {"cpu": plain, "gpu": server + extras["gpu"]}; \
+    print(*flavours[os.environ["FLAVOR"]], sep="\n")' > requirements.txt
 RUN python3 -m venv /opt/backlit \
     && /opt/backlit/bin/pip install --no-cache-dir -r requirements.txt
 COPY README.md LICENSE ./

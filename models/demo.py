@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 
 import backlit
@@ -75,15 +74,14 @@ def running_server(store: Path) -> Iterator[str]:
 
 def show(picture: Path, model: backlit.Model) -> None:
     """Explains one photograph by every method, draws the overlays class by class, and says what the model saw."""
-    explanations = [e for method in METHODS for e in model.explain(picture, method, target=TARGET)]
-    ranked = sorted(explanations, key=lambda e: -e.score)  # stable: the methods keep their order
+    by_method = [model.explain(picture, method, target=TARGET) for method in METHODS]
+    by_class = list(zip(*by_method, strict=True))
     drawing = picture.with_stem(f"{picture.stem}-explained")
-    pictures.overlay(picture, ranked).savefig(drawing)
+    pictures.overlay(picture, [e for same in by_class for e in same]).savefig(drawing)
     print(f"\n{picture.stem}")
-    for name, same in groupby(ranked, lambda e: e.name):
-        found = list(same)
-        peaks = ", ".join(f"{e.method} {peak(e.heatmap)}" for e in found)
-        print(f"  {name} (score {found[0].score:.2f}), hottest spot: {peaks}")
+    for same in by_class:
+        peaks = ", ".join(f"{e.method} {peak(e.heatmap)}" for e in same)
+        print(f"  {same[0].name} (score {same[0].score:.2f}), hottest spot: {peaks}")
     print(f"  -> {shown(drawing)}")
 
 

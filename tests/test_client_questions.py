@@ -4,8 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-
 from backlit.card import Card, Input, TensorSpec, read_card
 from backlit.inputs import encode_inputs
 from backlit.preprocessing import Preprocessing
@@ -14,6 +12,7 @@ from backlit.targets import encode_targets
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 from backlit_proto.tensors import to_array
+from PIL import Image
 
 NCHW = Input(TensorSpec("image", "float32", (-1, 3, 4, 5), ("N", "", "", "")), "NCHW")
 FREE = Input(TensorSpec("image", "float32", (-1, 3, -1, -1), ("N", "", "h", "w")), "NCHW")
@@ -23,6 +22,10 @@ SCORES = TensorSpec("scores", "float32", (-1, 3), ("N", ""))
 
 IMAGE = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
 PIXELS = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+
+
+def f32(values: list) -> np.ndarray:
+    return np.array(values, np.float32)
 
 
 def sent(inputs: object, *expected: Input) -> np.ndarray:
@@ -55,9 +58,9 @@ def test_an_array_travels_with_its_batch_axis_and_in_the_models_precision(given,
 
 
 def test_several_inputs_travel_by_name_each_in_its_own_precision():
-    request = encode_inputs({"image": IMAGE, "state": np.float32([1, 2])}, (NCHW, STATE))
+    request = encode_inputs({"image": IMAGE, "state": f32([1, 2])}, (NCHW, STATE))
     np.testing.assert_array_equal(to_array(request.inputs["image"]), IMAGE[None])
-    np.testing.assert_array_equal(to_array(request.inputs["state"]), np.float64([[1, 2]]))
+    np.testing.assert_array_equal(to_array(request.inputs["state"]), np.array([[1.0, 2]]))
 
 
 def test_whole_numbers_are_not_silently_made_floats():
@@ -145,10 +148,10 @@ def test_targets_are_classes_names_or_the_best_few(given, kinds):
 @pytest.mark.parametrize(
     ("given", "seeds"),
     [
-        (np.float64([1, 0, -1]), [[1, 0, -1]]),
+        (np.array([1.0, 0, -1]), [[1, 0, -1]]),
         ([1.0, 0.0, -1.0], [[1, 0, -1]]),
         (np.eye(3), np.eye(3).tolist()),
-        ([np.float32([1, 0, 0]), np.float32([0, 1, 0])], [[1, 0, 0], [0, 1, 0]]),
+        ([f32([1, 0, 0]), f32([0, 1, 0])], [[1, 0, 0], [0, 1, 0]]),
     ],
 )
 def test_a_float_array_is_seeds_one_a_row(given, seeds):
@@ -181,7 +184,7 @@ class Stored:
 
 
 def ask(**question) -> pb.Question:
-    return explain_request(Stored(), np.float32([1, 2]), **question).question  # pyright: ignore[reportArgumentType]
+    return explain_request(Stored(), f32([1, 2]), **question).question  # pyright: ignore[reportArgumentType]
 
 
 def test_a_bare_question_asks_for_the_raw_map_of_the_top_class():
@@ -198,7 +201,10 @@ def test_a_bare_question_asks_for_the_raw_map_of_the_top_class():
         ({"size": "input"}, pb.Rendering(size="SIZE_INPUT")),
         ({"size": (12, 30)}, pb.Rendering(size="SIZE_EXPLICIT", height=12, width=30)),
         ({"relu": True}, pb.Rendering(size="SIZE_LAYER", relu=True)),
-        ({"normalize": True, "dtype": "uint8"}, pb.Rendering(size="SIZE_LAYER", normalize=True, data_type=2)),
+        (
+            {"normalize": True, "dtype": "uint8"},
+            pb.Rendering(size="SIZE_LAYER", normalize=True, data_type="DATA_TYPE_UINT8"),
+        ),
         ({"dtype": np.float16}, pb.Rendering(size="SIZE_LAYER", data_type="DATA_TYPE_FLOAT16")),
     ],
 )
@@ -216,7 +222,7 @@ def test_the_finish_of_a_map_is_asked_for_by_name(given, travels):
         ({"size": 7}, "height, width"),
         ({"dtype": "int64"}, "'float32', 'float16', 'uint8'"),
         ({"dtype": "soft"}, "soft"),
-        ({"masks": object()}, "masks is a object"),
+        ({"masks": object()}, "masks is of type object"),
         ({"preprocessing": {"means": 1}}, "no means; it has preset, mean"),
         ({"preprocessing": {"color": "pink"}}, "'rgb', 'bgr', 'grey'"),
         ({"preprocessing": {"height": -1}}, "cannot be sent"),

@@ -4,6 +4,7 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from backlit_proto.errors import BadQuestion
@@ -49,7 +50,7 @@ def methods(server: Server, args: Namespace) -> None:
         for p in method.parameters:
             print(f"{'':<20}--set {p.name}={p.default}  {p.documentation}".rstrip())
     print("\npresets (--preset):")
-    print(_table([(f"  {preset.preset}", str(preset)) for preset in server.presets()]))
+    print(_table([(f"  {preset.preset}", str(replace(preset, preset=""))) for preset in server.presets()]))
 
 
 def export(server: Server, args: Namespace) -> None:
@@ -89,7 +90,7 @@ def _found(server: Server, args: Namespace) -> Model:
 
 
 def _uploaded(server: Server, path: Path, name: str, args: Namespace) -> Model:
-    names = _labels(args.labels) if args.labels else ()
+    names = read_labels(args.labels) if args.labels else ()
     with shown(f"uploading {path.name}") as report:
         return server.upload(path, name=name, preprocessing=_declared(args), class_names=names, progress=report)
 
@@ -99,7 +100,7 @@ def _declared(args: Namespace) -> Preprocessing | None:
     return Preprocessing.of(given) if given else None
 
 
-def _labels(path: Path) -> list[str]:
+def read_labels(path: Path) -> list[str]:
     """Class names from a JSON list, or from a text of one a line."""
     text = path.read_text(encoding="utf-8")
     found = parameter(text)

@@ -26,7 +26,7 @@ def explain_pictures(model: Model, args: Namespace, preprocessing: Preprocessing
     tell = _tell_json if args.json else _tell
     methods = args.method or ["grad-cam"]
     answers = _answers(model, args, methods, preprocessing)
-    files = _files(list(answers), methods, args.out or Path())
+    files = overlay_files(list(answers), methods, args.out or Path())
     for picture, explanations in answers.items():
         tell(picture, explanations, draw(picture, explanations, files[picture]))
     told = [e.provenance for explanations in answers.values() for e in explanations]
@@ -57,7 +57,7 @@ def _expected(targets: Sequence[int | str] | None) -> int:
     return sum(int(top.group(1)) if top else 1 for top in tops)
 
 
-def _files(pictures: Sequence[Path], methods: Sequence[str], folder: Path) -> dict[Path, Path]:
+def overlay_files(pictures: Sequence[Path], methods: Sequence[str], folder: Path) -> dict[Path, Path]:
     """Where each overlay goes; pictures of one name in different folders are numbered."""
     files, seen = {}, Counter()
     for picture in pictures:

@@ -3,7 +3,7 @@
 The sync and the asyncio shell drive the same flows (as httpx does with its `auth_flow`), so nothing is written twice.
 """
 
-from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from backlit_proto.errors import ServerUnavailable, WrongOffset
 from google.protobuf.message import Message
 
 from backlit.files import ModelFile
-from backlit.preprocessing import Preprocessing
+from backlit.preprocessing import Declared, declared
 
 PAUSES = (0.2, 0.8, 2.0)  # seconds before a broken upload goes on
 
@@ -74,7 +74,7 @@ def _parts(file: ModelFile, header: pb.UploadHeader, offset: int, report: Progre
 def upload_header(
     file: ModelFile,
     name: str,
-    preprocessing: Preprocessing | str | Mapping[str, object] | None,
+    preprocessing: Declared | None,
     class_names: Iterable[str],
 ) -> pb.UploadHeader:
     """What the server is told before the bytes."""
@@ -82,7 +82,7 @@ def upload_header(
         digest=file.digest,
         size=file.size,
         name=name,
-        preprocessing=None if preprocessing is None else Preprocessing.of(preprocessing).message(),
+        preprocessing=declared(preprocessing),
         class_names=list(class_names),
     )
 
@@ -108,7 +108,7 @@ def list_models() -> Flow[list[pb.Model]]:
 def update(
     model: str,
     name: str | None,
-    preprocessing: Preprocessing | str | Mapping[str, object] | None,
+    preprocessing: Declared | None,
     class_names: Iterable[str],
 ) -> Flow[pb.Model]:
     """Changes what is given, leaves the rest as it is."""
@@ -117,7 +117,7 @@ def update(
         pb.UpdateRequest(
             model=model,
             name=name,
-            preprocessing=None if preprocessing is None else Preprocessing.of(preprocessing).message(),
+            preprocessing=declared(preprocessing),
             class_names=list(class_names),
         ),
     )

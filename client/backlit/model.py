@@ -1,6 +1,6 @@
 """A stored model and its verbs, blocking."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from os import PathLike
@@ -15,7 +15,7 @@ from backlit.files import received, save
 from backlit.flows import Call
 from backlit.many import Conversation, Result
 from backlit.models import StoredModel, facts
-from backlit.preprocessing import Preprocessing
+from backlit.preprocessing import Declared
 from backlit.questions import explain_request
 from backlit.wire import Wire
 
@@ -38,7 +38,7 @@ class Model(StoredModel):
         profile: str = "paper",
         relu: bool = False,
         dtype: str = "float32",
-        preprocessing: Preprocessing | str | Mapping[str, object] | None = None,
+        preprocessing: Declared | None = None,
         timeout: float | None = None,
         **parameters: object,
     ) -> list[Explanation]:
@@ -48,25 +48,13 @@ class Model(StoredModel):
             model.explain(x, "cam", target=[281, "tabby"])          # float arrays, prepared by you
             model.explain([a, b], size="input", normalize=True)     # a batch, finished for display
 
-        `inputs`: `backlit.inputs` has the grammar; `target`: `backlit.targets`. `layer`: a tensor or node name, None
-        for the card's default. `size`: "layer", "input" or (h, w). What was done to the raw signed map (`relu`,
-        `normalize`, size, dtype) is listed in each answer's provenance. `parameters` are the method's own;
-        `server.methods()` tells them.
+        `backlit.inputs` tells what `inputs` can be, `backlit.questions` the rest. `parameters` are the method's own;
+        `server.methods()` lists them.
         """
-        request = explain_request(
-            self,
-            inputs,
-            method,
-            target=target,
-            layer=layer,
-            size=size,
-            normalize=normalize,
-            profile=profile,
-            relu=relu,
-            dtype=dtype,
-            preprocessing=preprocessing,
-            **parameters,
-        )
+        finish = {"size": size, "relu": relu, "normalize": normalize, "dtype": dtype}
+        asked = {"target": target, "layer": layer, "profile": profile, "preprocessing": preprocessing}
+        question: dict[str, Any] = {**asked, **finish, **parameters}  # each of its own type
+        request = explain_request(self, inputs, method, **question)
         return read_finals(self.wire.responses(Call("Explain", request), timeout))
 
     def stream(
@@ -126,7 +114,7 @@ class Model(StoredModel):
         self,
         *,
         name: str | None = None,
-        preprocessing: Preprocessing | str | Mapping[str, object] | None = None,
+        preprocessing: Declared | None = None,
         class_names: Iterable[str] = (),
         timeout: float | None = None,
     ) -> "Model":

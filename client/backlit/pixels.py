@@ -14,7 +14,8 @@ from backlit_proto.tensors import to_tensor
 class PilImage(Protocol):
     """A Pillow image, told by its methods: Pillow itself is not needed to send one."""
 
-    mode: str
+    @property
+    def mode(self) -> str: ...
 
     def convert(self, mode: str) -> "PilImage": ...
     def tobytes(self) -> bytes: ...

@@ -30,7 +30,7 @@ class Preprocessing:
     interpolation: str = ""
 
     @classmethod
-    def of(cls, given: "Preprocessing | str | Mapping[str, object]") -> "Preprocessing":
+    def of(cls, given: "Declared") -> "Preprocessing":
         """What was given: a preset's name, a dict of fields, or already a Preprocessing."""
         if isinstance(given, Preprocessing):
             return given
@@ -78,6 +78,14 @@ class Preprocessing:
     def __str__(self) -> str:
         said = {field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name)}
         return ", ".join(f"{name} {_text(said[name])}" for name in said) or "none"
+
+
+Declared = Preprocessing | str | Mapping[str, object]  # a preset's name, or a dict of fields
+
+
+def declared(given: Declared | None) -> pb.Preprocessing | None:
+    """For the wire, where something was declared."""
+    return None if given is None else Preprocessing.of(given).message()
 
 
 def _tidy(name: object, given: Any) -> Any:  # what fits no field is refused when the message is built

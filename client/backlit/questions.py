@@ -1,4 +1,15 @@
-"""From keyword arguments to one ExplainRequest."""
+"""From keyword arguments to one ExplainRequest.
+
+target          None (the top class), a class index or name, a list of these, "top5", or an array of seeds
+layer           a tensor or node name of the card; None is the default layer
+size            "layer", "input" or (height, width)
+relu            negative values become 0
+normalize       the smallest value becomes 0, the largest 1
+dtype           "float32", "float16", or "uint8" (0 to 255, needs normalize)
+profile         whose conventions to follow; "paper" is the method's own paper
+preprocessing   overrides the model's own for the pictures of this question
+anything else   a parameter of the method
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,11 +17,12 @@ from typing import Any
 import numpy as np
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
+from google.protobuf.struct_pb2 import Struct
 
 from backlit.endpoint import LARGEST_MESSAGE
 from backlit.inputs import encode_inputs
 from backlit.models import StoredModel
-from backlit.preprocessing import Preprocessing
+from backlit.preprocessing import Declared, declared
 from backlit.targets import encode_targets
 from backlit.words import choice
 
@@ -30,35 +42,38 @@ def explain_request(
     profile: str = "paper",
     relu: bool = False,
     dtype: str = "float32",
-    preprocessing: Preprocessing | str | Mapping[str, object] | None = None,
+    preprocessing: Declared | None = None,
     **parameters: object,
 ) -> pb.ExplainRequest:
-    """The question as it travels; BadQuestion where the arguments make no sense whatever the server.
-
-    `target`: None (the top class), a class index or name, a list of these, "top5", or an array of seeds.
-    `layer`: a tensor or node name of the card, None for the default layer. `size`: "layer", "input" or (h, w).
-    `relu` and `normalize` finish the map; `dtype` is "float32", "float16" or "uint8" (which needs `normalize`).
-    `preprocessing` overrides the model's own for the pictures of this question. `parameters` are the method's.
-    """
-    request = encode_inputs(inputs, model.card.inputs)
-    request.question.CopyFrom(
-        pb.Question(
-            model=model.digest,
-            method=method,
-            targets=encode_targets(target, model.card.scores.tensor),
-            layer=layer or "",
-            profile=profile,
-            rendering=_rendering(size, relu, normalize, dtype),
-            preprocessing=None if preprocessing is None else Preprocessing.of(preprocessing).message(),
-        )
+    """The question as it travels; BadQuestion where the arguments make no sense whatever the server."""
+    question = pb.Question(
+        model=model.digest,
+        method=method,
+        parameters=_struct(parameters),
+        targets=encode_targets(target, model.card.scores.tensor),
+        layer=layer or "",
+        profile=profile,
+        rendering=_rendering(size, relu, normalize, dtype),
+        preprocessing=declared(preprocessing),
     )
-    request.question.parameters.update({name: plain(name, value) for name, value in parameters.items()})
-    if request.ByteSize() > LARGEST_MESSAGE:
-        raise BadQuestion(
-            f"the question is {request.ByteSize() / 2**20:.0f} MB, one message holds {LARGEST_MESSAGE // 2**20}; "
-            "ask for fewer images at a time, or use explain_many"
-        )
-    return request
+    return _complete(question, encode_inputs(inputs, model.card.inputs))
+
+
+def _complete(question: pb.Question, request: pb.ExplainRequest) -> pb.ExplainRequest:
+    """The inputs with their question, unless they are more than a message can hold."""
+    request.question.CopyFrom(question)
+    if request.ByteSize() <= LARGEST_MESSAGE:
+        return request
+    raise BadQuestion(
+        f"the question is {request.ByteSize() / 2**20:.0f} MB, one message holds {LARGEST_MESSAGE // 2**20}; "
+        "ask for fewer images at a time, or use explain_many"
+    )
+
+
+def _struct(parameters: Mapping[str, object]) -> Struct:
+    struct = Struct()
+    struct.update({name: plain(name, value) for name, value in parameters.items()})
+    return struct
 
 
 def plain(name: str, value: object) -> Any:  # JSON
@@ -71,7 +86,9 @@ def plain(name: str, value: object) -> Any:  # JSON
         return {str(key): plain(name, item) for key, item in value.items()}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise BadQuestion(f"parameter {name} is a {type(value).__name__}; numbers, strings, lists and dicts can be sent")
+    raise BadQuestion(
+        f"parameter {name} is of type {type(value).__name__}; numbers, strings, lists and dicts can be sent"
+    )
 
 
 def _rendering(size: object, relu: bool, normalize: bool, dtype: Any) -> pb.Rendering:  # Any: np.dtype takes a lot

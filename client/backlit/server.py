@@ -1,7 +1,7 @@
 """The client, blocking, for scripts and notebooks. Its asyncio twin is `backlit.aio`."""
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from os import PathLike
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -15,7 +15,7 @@ from backlit.files import ModelFile
 from backlit.flows import Progress
 from backlit.model import Model
 from backlit.models import StoredModel, facts, name_of
-from backlit.preprocessing import Preprocessing
+from backlit.preprocessing import Declared, Preprocessing
 from backlit.private import private_server
 from backlit.wire import Wire, open_channel
 
@@ -79,7 +79,7 @@ class Server:
         source: str | PathLike[str] | bytes | BinaryIO,
         *,
         name: str = "",
-        preprocessing: Preprocessing | str | Mapping[str, object] | None = None,
+        preprocessing: Declared | None = None,
         class_names: Iterable[str] = (),
         progress: Progress | None = None,
         timeout: float | None = None,

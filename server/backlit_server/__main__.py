@@ -6,7 +6,7 @@ import sys
 
 from backlit_proto.errors import BacklitError
 
-from backlit_server.admission import launcher
+from backlit_server.admission.launcher import Launcher
 from backlit_server.service import logs
 from backlit_server.service.server import serve
 from backlit_server.settings import BadSettings, read_command, shown
@@ -22,7 +22,7 @@ def main() -> int:
             print(shown(command))
             return 0
         logs.configure(command.settings.log_format, command.settings.log_level)
-        asyncio.run(serve(command.settings, Pool(command.settings), launcher))
+        asyncio.run(serve(command.settings, Pool(command.settings), Launcher()))
     except (BadSettings, BacklitError) as error:
         print(f"backlit-server: {error}", file=sys.stderr)
         return 2 if isinstance(error, BadSettings) else 1

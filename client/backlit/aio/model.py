@@ -1,7 +1,7 @@
 """A stored model and its verbs for asyncio; the docstrings are in the blocking twin, `backlit.Model`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from os import PathLike
@@ -18,7 +18,7 @@ from backlit.flows import Call
 from backlit.many import Conversation, Result
 from backlit.models import StoredModel, facts
 from backlit.outgoing import steps
-from backlit.preprocessing import Preprocessing
+from backlit.preprocessing import Declared
 from backlit.questions import explain_request
 
 
@@ -40,25 +40,15 @@ class Model(StoredModel):
         profile: str = "paper",
         relu: bool = False,
         dtype: str = "float32",
-        preprocessing: Preprocessing | str | Mapping[str, object] | None = None,
+        preprocessing: Declared | None = None,
         timeout: float | None = None,
         **parameters: object,
     ) -> list[Explanation]:
         """As `backlit.Model.explain`."""
-        request = explain_request(
-            self,
-            inputs,
-            method,
-            target=target,
-            layer=layer,
-            size=size,
-            normalize=normalize,
-            profile=profile,
-            relu=relu,
-            dtype=dtype,
-            preprocessing=preprocessing,
-            **parameters,
-        )
+        finish = {"size": size, "relu": relu, "normalize": normalize, "dtype": dtype}
+        asked = {"target": target, "layer": layer, "profile": profile, "preprocessing": preprocessing}
+        question: dict[str, Any] = {**asked, **finish, **parameters}  # each of its own type
+        request = explain_request(self, inputs, method, **question)
         return read_finals([answer async for answer in self.wire.responses(Call("Explain", request), timeout)])
 
     def stream(
@@ -111,7 +101,7 @@ class Model(StoredModel):
         self,
         *,
         name: str | None = None,
-        preprocessing: Preprocessing | str | Mapping[str, object] | None = None,
+        preprocessing: Declared | None = None,
         class_names: Iterable[str] = (),
         timeout: float | None = None,
     ) -> "Model":

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from os import PathLike
 from typing import BinaryIO
 
@@ -16,7 +16,7 @@ from backlit.endpoint import Endpoint
 from backlit.files import ModelFile
 from backlit.flows import Progress
 from backlit.models import StoredModel, facts, name_of
-from backlit.preprocessing import Preprocessing
+from backlit.preprocessing import Declared, Preprocessing
 from backlit.private import private_server
 
 
@@ -61,7 +61,7 @@ class Server:
         source: str | PathLike[str] | bytes | BinaryIO,
         *,
         name: str = "",
-        preprocessing: Preprocessing | str | Mapping[str, object] | None = None,
+        preprocessing: Declared | None = None,
         class_names: Iterable[str] = (),
         progress: Progress | None = None,
         timeout: float | None = None,

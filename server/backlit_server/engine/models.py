@@ -2,54 +2,120 @@
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import onnx
 
-from backlit_proto.errors import BadQuestion, CorruptModel, NotExplainable, UnknownModel
-from backlit_server.engine.pictures import ImageInput
+from backlit_proto.errors import CorruptModel, NotExplainable, UnknownModel
+from backlit_server.engine.inputs import expected_image
 from backlit_server.engine.runtime import Runtime, Session
+from backlit_server.engine.support import no_linear_head, refusal
 from backlit_server.engine.targets import Classes
-from backlit_server.graph import Anatomy, Cut, canonical, cut, examine, exposed, linear_weights, method_graph
+from backlit_server.graph import Cut, Recipe, axes_of, canonical, cut, examine, linear_weights, method_graph, with_outputs
 from backlit_server.methods import METHODS
+
+MOST_MODELS = 16  # open at once; the one asked longest ago goes first
 
 
 @dataclass(frozen=True)
-class OpenCut:
-    """A model cut at one layer, its backbone ready to run."""
+class Backbone:
+    """The forward pass with the tensors that cross a cut among its outputs; no cut: just the scores."""
 
-    cut: Cut
-    axes: str
-    backbone: Session
+    session: Session
+    cut: Cut | None
 
 
 @dataclass(frozen=True)
 class Head:
-    """A method behind the head of a cut, ready to run, and the digest of the graphs that compute it."""
+    """A method behind the head of a cut, ready to run."""
 
     session: Session
-    graph_digest: str
+    cut: Cut
 
 
 class OpenModel:
     """One model: its anatomy and, by layer and method, its sessions."""
 
-    def __init__(self, model: onnx.ModelProto, runtime: Runtime) -> None:
+    def __init__(self, file: onnx.ModelProto, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._model = canonical(model)
-        self._cuts: dict[str, OpenCut] = {}
-        self._heads: dict[tuple[str, str], Head] = {}
-        self.anatomy: Anatomy = examine(self._model)
+        self._graph = canonical(file)
+        self._backbones: dict[str, Backbone] = {}
+        self._heads: dict[tuple[str, str, str], Head] = {}
+        self.anatomy = examine(self._graph)
         self.classes = Classes(binary=self.anatomy.scores.binary)
+        self.image = expected_image(self.anatomy)
 
-    def cut(self, layer: str) -> OpenCut:
-        """The cut at a tensor or node by name, "" for the default layer."""
+    def backbone(self, method: str, layer: str) -> Backbone:
+        """What a method needs of the forward pass, at a tensor or node by name ("": the default layer)."""
+        if not METHODS[method].needs_layer:
+            return self._plain()
+        if not layer and (error := refusal(method, self.anatomy)):
+            raise error
         layer = layer or self.anatomy.default_layer
-        if not layer:
-            raise NotExplainable(f"this model has no layer to look at: {self.anatomy.default_layer_reason}")
-        if layer not in self._cuts:
-            made = cut(self._model, layer, self.anatomy.scores.name)
-            self._cuts[layer] = OpenCut(made, self.anatomy.axes_of(made.layer), self._runtime.open(made.backbone))
-        return self._cuts[layer]
+        if layer not in self._backbones:
+            made = cut(self._graph, layer, self.anatomy.scores.name)
+            self._backbones[layer] = Backbone(self._runtime.open(made.backbone), made)
+        return self._backbones[layer]
+
+    def head(self, cut: Cut, method: str, parameters: Mapping[str, Any]) -> Head:
+        """The method at this cut."""
+        key = (cut.layer, method, repr(sorted(parameters.items())))
+        if key not in self._heads:
+            graph = method_graph(cut, self.anatomy.scores.name, self.recipe(cut.layer, method, parameters))
+            self._heads[key] = Head(self._runtime.open(graph), cut)
+        return self._heads[key]
+
+    def recipe(self, layer: str, method: str, parameters: Mapping[str, Any]) -> Recipe:
+        """What the graph room needs to know of a method at a layer."""
+        row = METHODS[method]
+        axes = axes_of(self._graph, layer)
+        if not axes:
+            raise NotExplainable(f"{layer!r} is not a map with height and width: choose one of the layers on the card")
+        linear = None
+        if "weights" in row.needs:
+            default = layer == self.anatomy.default_layer
+            linear = self.anatomy.linear if default else linear_weights(self._graph, layer, self.anatomy.scores.name)
+            if linear is None:
+                raise no_linear_head(method, f"behind {layer!r} there is more than one linear layer")
+        return Recipe(row.bound(parameters), row.needs, row.outputs, axes, linear)
+
+    def _plain(self) -> Backbone:
+        if "" not in self._backbones:
+            graph = with_outputs(self._graph, [self.anatomy.scores.name])
+            self._backbones[""] = Backbone(self._runtime.open(graph), None)
+        return self._backbones[""]
+
+
+class Models:
+    """The models of a store that are open in this worker, the most recently asked ones."""
+
+    def __init__(self, store: Path, runtime: Runtime) -> None:
+        self._store = store
+        self._runtime = runtime
+        self._open: OrderedDict[str, OpenModel] = OrderedDict()
+
+    def get(self, digest: str) -> OpenModel:
+        """The open model of this digest, its bytes verified when they are read."""
+        if digest not in self._open:
+            self._open[digest] = OpenModel(verified(self._store / "models" / digest / "model.onnx", digest), self._runtime)
+            if len(self._open) > MOST_MODELS:
+                self._open.popitem(last=False)
+        self._open.move_to_end(digest)
+        return self._open[digest]
+
+    def forget(self, digest: str) -> None:
+        self._open.pop(digest, None)
+
+
+def verified(file: Path, digest: str) -> onnx.ModelProto:
+    """The stored model; CorruptModel when the bytes are not those that were uploaded."""
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        raise UnknownModel(f"there is no model {digest[:12]} any more: it was deleted") from None
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise CorruptModel(f"the stored bytes of model {digest[:12]} were changed: delete it and upload it again")
+    return onnx.load_model_from_string(data)

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import hashlib
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -48,13 +49,14 @@ class Runtime:
         options.use_per_session_threads = False
         options.log_severity_level = QUIET
         options.add_session_config_entry("session.load_model_format", "ONNX")
+        data = model.SerializeToString()
         try:
-            session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=self._wanted)
+            session = onnxruntime.InferenceSession(data, options, providers=self._wanted)
         except MemoryError:
             raise Overloaded("the model does not fit into this worker's memory") from None
         except Exception as error:  # ONNX Runtime raises a class of its own a status code
             raise BadModel(f"ONNX Runtime cannot load the model: {error}") from error
-        return Session(self, session)
+        return Session(self, session, hashlib.sha256(data).hexdigest())
 
     def run(self, session: onnxruntime.InferenceSession, outputs: Sequence[str], feeds: Mapping[str, np.ndarray]) -> list:
         """One run, which interrupt() makes return at the next node."""
@@ -78,9 +80,10 @@ class Runtime:
 
 
 class Session:
-    """A loaded model; `provider` is where it really runs."""
+    """A loaded model; `provider` is where it really runs, `digest` that of its graph."""
 
-    def __init__(self, runtime: Runtime, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, runtime: Runtime, session: onnxruntime.InferenceSession, digest: str) -> None:
+        self.digest = digest
         self._runtime = runtime
         self._session = session
         self.outputs = tuple(o.name for o in session.get_outputs())

@@ -1,14 +1,14 @@
 """Reverse-mode differentiation of a graph: the walk. It knows no operator by name; VJPS does."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
-from onnx import AttributeProto, ModelProto, NodeProto, defs, helper, inliner
+from onnx import ModelProto, NodeProto
 
 from backlit_proto.errors import BadQuestion, NotDifferentiable
 from backlit_server.graph.broadcast import fitted
 from backlit_server.graph.canonical import canonical
 from backlit_server.graph.path import Blocker, Path, blockers, depends, label, name_of, path_between, refusal
+from backlit_server.graph.schema import arity, attributes_of, is_defined, opened
 from backlit_server.graph.sym import FLOATS, Sym
 from backlit_server.graph.tape import Tape, kinds_of, opset_of, value_info
 from backlit_server.graph.vjp import VJPS, Rule
@@ -23,7 +23,7 @@ def differentiate(
     type. Outputs and `wrt` are tensors of the main graph, inner ones too; an inner output becomes an output of the
     model. Made of standard operators only. NotDifferentiable names every node in the way.
     """
-    model = _with_rules(canonical(model), outputs, wrt, rules)
+    model = _as_asked(_with_rules(canonical(model), outputs, wrt, rules), model)
     tape = Tape(model, "grad/")
     _check(tape, outputs, wrt)
     path = path_between(model.graph, tape.kinds, outputs, wrt)
@@ -71,11 +71,12 @@ def _passed(
     tape: Tape, node: NodeProto, g: list[Sym | None], rule: Rule, wanted: Collection[str]
 ) -> list[Sym | None]:
     """The gradient of each input that lies on the path, by the rule."""
-    attributes, inputs, several = _described(node, opset_of(tape.model))
-    x = [Sym(tape, name) if name else None for name in inputs]
+    inputs, outputs = arity(node, tape.opset)
+    x = [Sym(tape, name) if name else None for name in (*node.input, *[""] * (inputs - len(node.input)))]
     y = [Sym(tape, name) if name else None for name in node.output]
-    absent = (None,) * (several - len(y))
-    made = rule((*g, *absent), (*y, *absent), *x, **attributes) if several > 1 else rule(g[0], y[0], *x, **attributes)
+    absent = (None,) * (outputs - len(y))
+    results = ((*g, *absent), (*y, *absent)) if outputs > 1 else (g[0], y[0])
+    made = rule(*results, *x, **attributes_of(node, tape.opset))
     parts = made if isinstance(made, tuple) else (made,)
     asked = [name in wanted for name in node.input]
     if any(asked[len(parts) :]):
@@ -84,46 +85,21 @@ def _passed(
     return [part() if callable(part) else part for part in given] + [None] * (len(asked) - len(given))
 
 
-def _described(node: NodeProto, opset: int) -> tuple[dict[str, Any], list[str], int]:
-    """As the schema has it: attributes with defaults, inputs with "" for absent ones, how many outputs there can be."""
-    attributes = {a.name: _plain(helper.get_attribute_value(a)) for a in node.attribute}
-    if not defs.has(node.op_type, node.domain):
-        return attributes, list(node.input), len(node.output)
-    schema = defs.get_schema(node.op_type, opset, node.domain)
-    defaults = {name: a.default_value for name, a in schema.attributes.items()}
-    filled = {
-        name: _plain(helper.get_attribute_value(value))
-        for name, value in defaults.items()
-        if value.type != AttributeProto.UNDEFINED
-    }
-    variadic = any(i.option == defs.OpSchema.FormalParameterOption.Variadic for i in schema.inputs)
-    missing = 0 if variadic else len(schema.inputs) - len(node.input)
-    outputs = max(len(schema.outputs), len(node.output)) if schema.max_output > 1 else 1
-    several = max(outputs, 2) if schema.max_output > 1 else 1
-    return filled | attributes, [*node.input, *[""] * missing], several
-
-
-def _plain(value: Any) -> Any:
-    """Attribute values as Python spells them: text is str."""
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value.decode() if isinstance(value, bytes) else value
+def _as_asked(made: ModelProto, model: ModelProto) -> ModelProto:
+    """`made` with those inputs of `model` that are weights, as files before IR 4 list them."""
+    listed = {i.name for i in model.graph.input} - {i.name for i in made.graph.input}
+    held = {t.name for t in made.graph.initializer}
+    made.graph.input.extend(i for i in model.graph.input if i.name in listed)
+    made.graph.initializer.extend(t for t in model.graph.initializer if t.name in listed - held)
+    return made
 
 
 def _with_rules(model: ModelProto, outputs: Sequence[str], wrt: Sequence[str], rules: Mapping[str, Rule]) -> ModelProto:
     """The model, operators without a rule replaced by the function that the ONNX specification defines them by."""
-    path = path_between(model.graph, dict(kinds_of(model.graph)), outputs, wrt)
-    lost = sorted({blocker.op for blocker in blockers(path, rules)})
-    defined = [("", op) for op in lost if defs.has(op) and _has_body(op, opset_of(model))]
-    if not defined:
-        return model
-    opened = inliner.inline_selected_functions(model, defined, exclude=False, inline_schema_functions=True)
-    return _with_rules(canonical(opened), outputs, wrt, rules)
-
-
-def _has_body(op: str, opset: int) -> bool:
-    schema = defs.get_schema(op, opset)
-    return schema.has_function or schema.has_context_dependent_function
+    kinds = dict(kinds_of(model.graph))
+    lost = {blocker.op for blocker in blockers(path_between(model.graph, kinds, outputs, wrt), rules)}
+    defined = frozenset(op for op in lost if is_defined(op, opset_of(model)))
+    return _with_rules(canonical(opened(model, defined, kinds)), outputs, wrt, rules) if defined else model
 
 
 def _check(tape: Tape, outputs: Sequence[str], wrt: Sequence[str]) -> None:

@@ -45,12 +45,12 @@ def _refuse(model: ModelProto) -> None:
         raise BadModel("the file holds no operators; upload an ONNX model with a graph")
     if not model.graph.output:
         raise BadModel("the model has no output; export it again with its scores as output")
-    if not versions:
+    if not model.opset_import:
         raise BadModel(
             f"the file does not say its opset (IR version {model.ir_version}, a format of 2017 or a damaged file); "
             f"export the model again, with any opset up to {NEWEST_OPSET}"
         )
-    if max(versions) > NEWEST_OPSET:
+    if versions and max(versions) > NEWEST_OPSET:
         raise BadModel(
             f"the model is of opset {max(versions)}; up to {NEWEST_OPSET} can be served: "
             f"export it again with opset {NEWEST_OPSET} or lower"
@@ -63,6 +63,8 @@ def _spell(model: ModelProto) -> None:
     for part in (model, *model.functions):
         for opset in part.opset_import:
             opset.domain = "" if opset.domain in MAIN_DOMAIN else opset.domain
+        if not any(opset.domain == "" for opset in part.opset_import):
+            part.opset_import.add(domain="", version=OPSET)
     for nodes in (model.graph.node, *(f.node for f in model.functions)):
         _spell_nodes(nodes)
     for value in model.graph.input:

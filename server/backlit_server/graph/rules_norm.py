@@ -35,7 +35,8 @@ def layer_normalization(
 ) -> tuple[Any, ...]:
     """Mean and inverse deviation come from the operator itself, computed in float32 even for half precision."""
     whole = {"axis": axis, "epsilon": epsilon, "stash_type": stash_type}
-    mean, inverse = y[1:] if None not in y[1:] else x.op("LayerNormalization", scale, bias, outputs=3, **whole)[1:]
+    known = y[1] is not None and y[2] is not None
+    mean, inverse = y[1:] if known else x.op("LayerNormalization", scale, bias, outputs=3, **whole)[1:]
     axes = list(range(axis % x.rank, x.rank))
     centred = x - mean
     normal = centred * inverse
@@ -77,6 +78,12 @@ def group_normalization(
         lambda: (g * normal.shaped_as(x)).sum(others),
         lambda: g.sum(others),
     )
+
+
+def softmax(g: Sym, y: Sym, x: Sym, *, axis: int) -> Sym:
+    """A row of nothing but -inf (attention that is masked altogether) is NaN, and has no gradient."""
+    share = np.where(np.isnan(y), 0, y)
+    return share * (g - (g * share).sum(axis, keepdims=True))
 
 
 def local_response_normalization(

@@ -120,7 +120,7 @@ VJPS: Mapping[str, Rule] = {
     "LogSoftmax":            lambda g, y, x, axis: g - np.exp(y) * g.sum(axis, keepdims=True),
     "LpNormalization":       norm.lp_normalization,
     "LRN":                   norm.local_response_normalization,
-    "Softmax":               lambda g, y, x, axis: y * (g - (g * y).sum(axis, keepdims=True)),
+    "Softmax":               norm.softmax,
 
     # elements moved, none changed
     "Compress":              moves.moved("Compress"),

@@ -11,8 +11,9 @@ Keyword-only arguments are the method's parameters. Formulas use numpy's method 
 that the same line runs on arrays and is appended to the ONNX graph (graph/sym.py).
 """
 
+import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,7 @@ class Method:
 
     formula: Formula
     parameter_documentation: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ("heatmap",)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -56,6 +58,10 @@ class Method:
     def needs_seed(self) -> bool:
         """Whether the map depends on the target; if not, the whole map is the features' own."""
         return "grads" in self.needs or "weights" in self.needs
+
+    def bound(self, parameters: Mapping[str, Any]) -> Formula:
+        """The formula with these parameters, a function of tensors alone."""
+        return functools.partial(self.formula, **parameters)
 
     @property
     def documentation(self) -> str:
@@ -79,7 +85,7 @@ METHODS: dict[str, Method] = {
     "feature-maps": Method(looking.feature_maps, ("The channels to return, in this order; none: all of them.",)),
     "cam": Method(cam.cam),
     "grad-cam": Method(cam.grad_cam),
-    "grad-cam++": Method(cam.grad_cam_plus_plus),
+    "grad-cam++": Method(cam.grad_cam_plus_plus, outputs=("heatmap", "guarded")),
     "hires-cam": Method(cam.hires_cam),
     "layer-cam": Method(cam.layer_cam),
     "xgrad-cam": Method(cam.xgrad_cam),
@@ -93,7 +99,7 @@ def method(name: str) -> Method:
     return METHODS[name]
 
 
-def bind(name: str, given: dict[str, Any]) -> dict[str, Any]:
+def bind(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The method's parameters with defaults filled in; BadQuestion for a name or a value it does not take."""
     parameters = {p.name: p for p in method(name).parameters}
     unknown = sorted(set(given) - set(parameters))

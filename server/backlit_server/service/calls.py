@@ -33,17 +33,10 @@ class Calls(grpc.aio.ServerInterceptor):
 
     def __init__(self) -> None:
         self._started = False
-        self._active = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     def begin(self) -> None:
         """Lets calls in; before that they are told to come back."""
         self._started = True
-
-    async def end(self) -> None:
-        """Waits until no call is in flight."""
-        await self._idle.wait()
 
     async def intercept_service(
         self,
@@ -61,8 +54,6 @@ class Calls(grpc.aio.ServerInterceptor):
     async def _around(self, rpc: str, context: grpc.aio.ServicerContext) -> AsyncIterator[None]:
         call = Call(_request_id(context), rpc)
         token = CALL.set(call)
-        self._active += 1
-        self._idle.clear()
         status = "OK"
         try:
             context.set_trailing_metadata(((wire_errors.REQUEST_KEY, call.request),))
@@ -80,15 +71,11 @@ class Calls(grpc.aio.ServerInterceptor):
         finally:
             _log(call, status, context.peer())
             CALL.reset(token)
-            self._active -= 1
-            if not self._active:
-                self._idle.set()
 
 
 def wrapped(handler: grpc.RpcMethodHandler, around: Around) -> grpc.RpcMethodHandler:
-    """The same method, each call of it inside `around`."""
-    attribute, make = KINDS[bool(handler.request_streaming), bool(handler.response_streaming)]
-    behaviour = getattr(handler, attribute)
+    """The same method, each call of it inside `around`; its responses, where they are many, come from a generator."""
+    behaviour = getattr(handler, _kind(handler)[0])
 
     async def unary(request: Any, context: grpc.aio.ServicerContext) -> Any:
         async with around(context):
@@ -100,22 +87,28 @@ def wrapped(handler: grpc.RpcMethodHandler, around: Around) -> grpc.RpcMethodHan
             async for response in responses:
                 await context.write(response)
 
-    return make(
-        stream if handler.response_streaming else unary,
-        request_deserializer=handler.request_deserializer,
-        response_serializer=handler.response_serializer,
-    )
+    return _remade(handler, stream if handler.response_streaming else unary)
 
 
 def refusing(handler: grpc.RpcMethodHandler, error: Exception) -> grpc.RpcMethodHandler:
     """The same method, refusing every call."""
 
-    @asynccontextmanager
-    async def around(context: grpc.aio.ServicerContext) -> AsyncIterator[None]:
+    async def unary(request: Any, context: grpc.aio.ServicerContext) -> None:
+        raise error
+
+    async def stream(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[None]:
         raise error
         yield
 
-    return wrapped(handler, around)
+    return _remade(handler, stream if handler.response_streaming else unary)
+
+
+def _kind(handler: grpc.RpcMethodHandler) -> tuple[str, Callable[..., grpc.RpcMethodHandler]]:
+    return KINDS[bool(handler.request_streaming), bool(handler.response_streaming)]
+
+
+def _remade(handler: grpc.RpcMethodHandler, behaviour: Callable[..., Any]) -> grpc.RpcMethodHandler:
+    return _kind(handler)[1](behaviour, handler.request_deserializer, handler.response_serializer)
 
 
 def _request_id(context: grpc.aio.ServicerContext) -> str:

@@ -16,11 +16,11 @@ from backlit_proto.errors import Overloaded
 from backlit_server.service import descriptions, uploads
 from backlit_server.service.logs import note
 from backlit_server.service.neighbours import Admission, Pool
+from backlit_server.service.questions import DEFAULT_METHOD
 from backlit_server.settings import MB, Settings
 from backlit_server.store import Store, check_name
 
 LOG = logging.getLogger(__name__)
-EXAMINED_AT_ONCE = 2  # each may take gigabytes
 CHUNK = MB
 
 Context = grpc.aio.ServicerContext
@@ -34,7 +34,6 @@ class ModelService(services.ModelServiceServicer):
         self._pool = pool
         self._admission = admission
         self._settings = settings
-        self._examining = asyncio.Semaphore(EXAMINED_AT_ONCE)
 
     async def GetUpload(self, request: pb.GetUploadRequest, context: Context) -> pb.GetUploadResponse:
         if await asyncio.to_thread(self._store.sound, request.digest):
@@ -68,8 +67,7 @@ class ModelService(services.ModelServiceServicer):
         upload = self._store.upload(header.digest, header.size)
         try:
             await uploads.receive(parts, upload, header.offset)
-            async with self._examining:
-                card = await uploads.examined(upload, self._admission.examine, self._settings)
+            card = await uploads.examined(upload, self._admission, self._settings)
             descriptions.check_class_names(len(header.class_names), card)
             model = pb.Model(digest=header.digest, size=header.size, card=card)
             model.uploaded.GetCurrentTime()
@@ -131,11 +129,10 @@ class ModelService(services.ModelServiceServicer):
 
     async def Export(self, request: pb.ExportRequest, context: Context) -> AsyncIterator[pb.ExportResponse]:
         digest = await asyncio.to_thread(self._store.resolve, request.model)
-        note(model=digest, method=request.method)
+        note(model=digest, method=request.method or DEFAULT_METHOD)
         model, out = await asyncio.to_thread(self._store.verify, digest), self._store.temporary()
         try:
-            async with self._examining:
-                await self._admission.export(model, out, request.layer, request.method or "grad-cam", self._settings)
+            await self._admission.export(model, out, request.layer, request.method or DEFAULT_METHOD, self._settings)
             async for response in _sent(out):
                 yield response
         finally:

@@ -43,7 +43,7 @@ async def in_order(
     finally:
         for task in running:
             task.cancel()
-        await asyncio.wait(running)
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 async def _next(queue: asyncio.Queue, running: set[asyncio.Task[None]]):

@@ -24,7 +24,7 @@ from backlit_server.settings import GB, BadSettings, Settings
 from backlit_server.store import Store
 
 LOG = logging.getLogger(__name__)
-LAST_WORDS_SECONDS = 1.0  # for the last bytes of calls that are done, and for health watchers, who never leave
+WORKERS_GRACE = 1.0  # seconds; when the workers are told to stop, no call is left
 
 
 @dataclass(frozen=True)
@@ -40,27 +40,25 @@ class Front:
 async def serve(settings: Settings, pool: Pool, admission: Admission) -> None:
     """Listens, says so on standard output once it can answer, and returns when it was told to stop and has stopped."""
     stop = _stop_requests(settings)
-    front = await _listening(settings, pool, admission)
-    following = asyncio.create_task(front.health.follow(pool))
+    front = await listening(settings, pool, admission)
+    started = False
     try:
-        if await _started(pool, stop):
-            front.calls.begin()
-            _announce(settings, pool, front.address)
-            await stop.wait()
-            LOG.info("stopping; calls in flight have %d seconds", settings.grace_seconds)
+        started = await _started(pool, stop)
+        if started:
+            await _answer(settings, pool, front, stop)
     finally:
-        following.cancel()
-        await _stopped(front, settings.grace_seconds)
-        await pool.stop(settings.grace_seconds)
+        await stopped(front, settings.grace_seconds)
+        if started:
+            await pool.stop(WORKERS_GRACE)
         LOG.info("stopped")
 
 
-async def _listening(settings: Settings, pool: Pool, admission: Admission) -> Front:
+async def listening(settings: Settings, pool: Pool, admission: Admission) -> Front:
+    """A server that can be reached, and turns calls away until its `calls` begin."""
     tls = transport.credentials(settings)
     access = [Access(settings.token_file)] if settings.token_file else []
     store = await asyncio.to_thread(_opened, settings)
     calls, health = Calls(), Health()
-    await health.say(ready=False)
     server = grpc.aio.server(interceptors=(calls, *access), options=transport.options(settings))
     services.add_ModelServiceServicer_to_server(ModelService(store, pool, admission, settings), server)
     services.add_ExplanationServiceServicer_to_server(ExplanationService(store, pool), server)
@@ -96,26 +94,30 @@ async def _started(pool: Pool, stop: asyncio.Event) -> bool:
     return False
 
 
+async def _answer(settings: Settings, pool: Pool, front: Front, stop: asyncio.Event) -> None:
+    """Lets calls in until it is told to stop."""
+    following = asyncio.create_task(front.health.follow(pool))
+    front.calls.begin()
+    _announce(settings, pool, front.address)
+    await stop.wait()
+    following.cancel()
+    LOG.info("stopping; calls in flight have %d seconds", settings.grace_seconds)
+
+
 def _announce(settings: Settings, pool: Pool, address: str) -> None:
     for device in pool.devices:
         LOG.info("worker ready", extra={"facts": {"device": device.name, "provider": device.provider}})
     if settings.token_file and not settings.tls_cert and not transport.loopback(settings.host):
         LOG.warning("the token travels in plaintext: anybody on the way can read it; give --tls-cert and --tls-key")
-    LOG.info(
-        "listening", extra={"facts": {"address": address, "tls": bool(settings.tls_cert), "store": settings.store}}
-    )
+    facts = {"address": address, "tls": bool(settings.tls_cert), "store": str(settings.store)}
+    LOG.info("listening", extra={"facts": facts})
     print(f"backlit-server listening on {address}", flush=True)
 
 
-async def _stopped(front: Front, grace: float) -> None:
+async def stopped(front: Front, grace: float) -> None:
     """Not ready, no new calls, the calls in flight to their end, the rest cut off."""
-    await front.health.enter_graceful_shutdown()
-    stopping = asyncio.create_task(front.server.stop(grace))
-    with suppress(TimeoutError):
-        async with asyncio.timeout(grace):
-            await front.calls.end()
-    await front.server.stop(min(grace, LAST_WORDS_SECONDS))
-    await stopping
+    front.health.end()
+    await front.server.stop(grace)
 
 
 def _stop_requests(settings: Settings) -> asyncio.Event:

@@ -1,17 +1,16 @@
 """The stream of an upload: a header, then chunks, none of them late."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 from typing import ParamSpec, TypeVar
 
 from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import BadModel, BadUpload, DeadlineExceeded
+from backlit_proto.errors import BacklitError, BadUpload, DeadlineExceeded, Overloaded
 
+from backlit_server.service.neighbours import Admission
 from backlit_server.settings import Settings
 from backlit_server.store import Upload
 
-Examine = Callable[[Path, Settings], Awaitable[pb.Card]]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -53,13 +52,13 @@ async def receive(parts: Parts, upload: Upload, offset: int) -> None:
     await landed(upload.finish)
 
 
-async def examined(
-    upload: Upload, examine: Callable[[Path, Settings], Awaitable[pb.Card]], settings: Settings
-) -> pb.Card:
-    """The card of a finished upload; what is refused leaves nothing behind."""
+async def examined(upload: Upload, admission: Admission, settings: Settings) -> pb.Card:
+    """The card of a finished upload; a model that is refused leaves nothing behind."""
     try:
-        return await examine(upload.part, settings)
-    except BadModel:
+        return await admission.examine(upload.part, settings)
+    except Overloaded:  # the server's fault: the bytes stay for another try
+        raise
+    except BacklitError:
         await landed(upload.discard)
         raise
 

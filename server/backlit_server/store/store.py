@@ -193,10 +193,9 @@ class Store:
         """Removes what is not finished; an upload whose admission broke off becomes a part again."""
         if left.suffix == ".new" and (left / "model.onnx").exists():
             os.rename(left / "model.onnx", self._part(left.name.partition(".")[0]))
-        if left.suffix in (".new", ".old") and left.exists():
-            shutil.rmtree(left)
-        elif left.suffix == ".tmp" or (left.exists() and time.time() - left.stat().st_mtime > STALE_SECONDS):
-            left.unlink()
+        unfinished = left.suffix in (".new", ".old", ".tmp")
+        if left.exists() and (unfinished or time.time() - left.stat().st_mtime > STALE_SECONDS):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def _aside(self, digest: str, kind: str) -> Path:
         return self._uploads / f"{digest}.{secrets.token_hex(4)}.{kind}"

@@ -9,12 +9,10 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from backlit_proto.errors import InternalError, Overloaded
 
-Blob = bytes | memoryview | np.ndarray
-"""Bytes, or an array of uint8 in one dimension."""
+Blob = bytes | memoryview
+"""Bytes; a view is one of bytes in one dimension."""
 
 ALIGNMENT = 64
 KEPT_FILES = 4

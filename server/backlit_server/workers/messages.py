@@ -4,10 +4,10 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
-
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError, revive
 from backlit_proto.tensors import tensors_in, to_array
+
 from backlit_server.workers.memory import Blob
 
 
@@ -27,9 +27,9 @@ def attach_question(body: bytes, blobs: Sequence[Blob]) -> tuple[pb.ExplainReque
     return request, [to_array(tensor, memoryview(blob)) for tensor, blob in tensors]
 
 
-def detach_answer(response: pb.ExplainResponse, heatmap: np.ndarray) -> tuple[bytes, list[np.ndarray]]:
+def detach_answer(response: pb.ExplainResponse, heatmap: np.ndarray) -> tuple[bytes, list[memoryview]]:
     """The response, serialised, and the bytes of its heatmap."""
-    return response.SerializeToString(), [np.ascontiguousarray(heatmap).reshape(-1).view(np.uint8)]
+    return response.SerializeToString(), [np.ascontiguousarray(heatmap).reshape(-1).view(np.uint8).data]
 
 
 def attach_answer(body: bytes, blobs: Sequence[Blob]) -> pb.ExplainResponse:

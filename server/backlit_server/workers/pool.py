@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import Overloaded, ServerUnavailable
+
 from backlit_server.settings import Settings
 from backlit_server.workers.channel import Frame, Kind
 from backlit_server.workers.supervisor import Device, Supervisor
@@ -37,9 +38,16 @@ class Pool:
 
     async def start(self) -> None:
         """Returns when every worker is ready; otherwise raises what keeps one from it, and none is left running."""
-        async with asyncio.TaskGroup() as group:
-            for supervisor in self._supervisors:
-                group.create_task(supervisor.start())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for supervisor in self._supervisors:
+                    group.create_task(supervisor.start())
+        except ExceptionGroup as failures:
+            await self.stop(0)
+            raise failures.exceptions[0] from None
+        except asyncio.CancelledError:
+            await self.stop(0)
+            raise
 
     async def stop(self, grace: float) -> None:
         """Refuses new questions and lets those in flight end, for `grace` seconds; then ends the workers."""

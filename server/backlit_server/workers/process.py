@@ -16,6 +16,7 @@ from typing import Self
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError, ServerUnavailable
+
 from backlit_server.workers.channel import Channel, Frame, Kind
 from backlit_server.workers.messages import attach_answer, detach_question, unpack_refusal
 from backlit_server.workers.relay import relay
@@ -77,6 +78,7 @@ class WorkerProcess:
         self._numbers = itertools.count(1)
         self._questions: dict[int, asyncio.Queue[Frame | BacklitError]] = {}
         self._outbox: SimpleQueue[Frame | None] = SimpleQueue()
+        self._posted = self._written = 0
         self._relay = asyncio.create_task(relay(child.stdout)) if child.stdout else None
         self._threads = [threading.Thread(target=target, daemon=True) for target in (self._read, self._write)]
         for thread in self._threads:
@@ -110,6 +112,8 @@ class WorkerProcess:
                 arrival = await arrivals.get()
                 if isinstance(arrival, BacklitError):
                     raise arrival
+                if arrival.kind is Kind.FAIL:
+                    raise unpack_refusal(arrival.body)
                 if arrival.kind is Kind.END:
                     return
                 self.send(Frame(Kind.ACK, number))
@@ -119,8 +123,15 @@ class WorkerProcess:
                 self.send(Frame(Kind.CANCEL, number))
 
     def send(self, frame: Frame) -> None:
-        """Leaves a frame for the thread that writes; after the end it goes nowhere."""
-        self._outbox.put(frame)
+        """Sends a frame at once where that cannot block, else leaves it for the thread that writes.
+
+        After the end it goes nowhere. A thread that wakes up costs more than all else that a small frame does.
+        """
+        if self._posted == self._written and self._channel.takes(frame):
+            self._deliver(frame)
+        else:
+            self._posted += 1
+            self._outbox.put(frame)
 
     def abandon(self, loss: Callable[[], BacklitError]) -> None:
         """Raises the loss in every question in flight."""
@@ -162,24 +173,26 @@ class WorkerProcess:
             self._loop.call_soon_threadsafe(self._end)
 
     def _write(self) -> None:
-        """The thread that sends."""
+        """The thread that sends what may block."""
         while (frame := self._outbox.get()) is not None:
-            try:
-                self._channel.send(frame)
-            except ConnectionError:
-                return  # the thread that receives notices as well, and says so
-            except BacklitError as error:
-                self._loop.call_soon_threadsafe(self._close, frame.question, error)
+            self._deliver(frame)
+            self._written += 1
+
+    def _deliver(self, frame: Frame) -> None:
+        try:
+            self._channel.send(frame)
+        except OSError:
+            log.debug("a frame came too late for its worker")  # the thread that receives notices, and says so
+        except BacklitError as error:
+            self._loop.call_soon_threadsafe(self._close, frame.question, error)
 
     def _arrived(self, frame: Frame) -> None:
-        if frame.question == 0:
+        if frame.question == 0 and not self._hello.done():
             self._hello.set_result(frame)
-        elif frame.kind is Kind.ANSWER and frame.question in self._questions:
-            self._questions[frame.question].put_nowait(frame)
-        elif frame.kind is Kind.FAIL:
-            self._close(frame.question, unpack_refusal(frame.body))
-        elif frame.kind is Kind.END:
+        elif frame.kind is not Kind.ANSWER:
             self._close(frame.question, frame)
+        elif frame.question in self._questions:
+            self._questions[frame.question].put_nowait(frame)
 
     def _close(self, number: int, last: Frame | BacklitError) -> None:
         """Passes on the last that is heard of a question, unless its caller has left."""

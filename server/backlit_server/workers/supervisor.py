@@ -1,12 +1,12 @@
 """Keeps one worker alive: starts it, notices its death, tells its callers, starts the next."""
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from backlit_proto.errors import BacklitError, ServerUnavailable, WorkerLost
+
 from backlit_server.workers.channel import Frame, Kind
 from backlit_server.workers.process import Hello, WorkerProcess
 
@@ -38,17 +38,19 @@ class Supervisor:
         self._command = command
         self._waiting = 0
         self._stopping = False
+        self._process: WorkerProcess | None = None
+        self._tending: asyncio.Task[None] | None = None
 
     @property
     def load(self) -> int:
         """Questions that wait for the worker or keep it busy."""
-        return self._waiting + (self._process.questions if self.device.ready else 0)
+        return self._waiting + (self._process.questions if self._process else 0)
 
     async def start(self) -> None:
         """Starts the first worker and tends it from then on; raises what keeps it from starting."""
         self._ready: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
-        await self._launch()
-        self._tending = asyncio.create_task(self._tend())
+        process = await self._launch()
+        self._tending = asyncio.create_task(self._tend(process))
 
     async def worker(self) -> WorkerProcess:
         """The worker as soon as it is ready; WorkerLost when the start that is under way fails."""
@@ -59,58 +61,71 @@ class Supervisor:
             self._waiting -= 1
 
     def tell(self, frame: Frame) -> None:
-        """Sends a frame that belongs to no question; a worker that starts later has nothing to be told."""
-        if self.device.ready:
+        """Sends a frame that belongs to no question; a worker that is not ready yet has nothing to be told."""
+        if self._process is not None and self.device.ready:
             self._process.send(frame)
 
     async def stop(self, grace: float) -> None:
         """Lets the worker answer what it was asked, for `grace` seconds, then ends it."""
         self._stopping = True
+        if self._tending is None:
+            return  # it never started, and start() has left nothing behind
         self._tending.cancel()
         await asyncio.gather(self._tending, return_exceptions=True)
         if self._ready.done():
-            self._process.send(Frame(Kind.STOP))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.ended.wait(), grace)
-        else:
-            self._turn_away(self._loss("stopped"))
-        await self._bury()
+            await self._dismiss(self._ready.result(), grace)
+        self._turn_away(self._loss("stopped"))
 
-    async def _tend(self) -> None:
+    async def _tend(self, process: WorkerProcess) -> None:
+        """Replaces the worker whenever it ends."""
         while True:
-            await self._process.ended.wait()
+            await process.ended.wait()
             self._ready = asyncio.get_running_loop().create_future()
-            await self._bury()
-            await self._relaunch()
+            log.error("the worker of device %s died: %s", self._wanted, await self._bury(process))
+            process = await self._relaunch()
 
-    async def _relaunch(self) -> None:
-        for pause in pauses():
-            await asyncio.sleep(pause)
+    async def _relaunch(self) -> WorkerProcess:
+        pause = FIRST_PAUSE
+        while True:
             try:
                 return await self._launch()
-            except BacklitError as error:
-                log.error("the worker of device %s does not start: %s", self._wanted, error)
-                self._turn_away(WorkerLost(f"the worker of device {self._wanted} does not start again: {error}"))
+            except Exception as error:  # whatever it is, the next start may do better
+                known = isinstance(error, BacklitError)
+                log.error("the worker of device %s does not start: %s", self._wanted, error, exc_info=not known)
+                self._turn_away(WorkerLost(f"the worker of device {self._wanted} does not start; ask again later"))
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _launch(self) -> None:
-        self._process = await WorkerProcess.launch(self._command)
+    async def _launch(self) -> WorkerProcess:
+        process = await WorkerProcess.launch(self._command)
         try:
-            hello = await self._process.greeting()
+            hello = await process.greeting()
             check(hello, self._wanted)
         except BaseException:
-            await self._bury()
+            await self._bury(process)
             raise
+        self._process = process
         self.device = Device(hello.device, hello.provider, True, hello.versions)
         log.info("the worker of device %s is ready on %s", hello.device, hello.provider)
-        self._ready.set_result(self._process)
+        self._ready.set_result(process)
+        return process
 
-    async def _bury(self) -> None:
-        """Ends the process and tells its callers; whatever had happened to it before."""
+    async def _dismiss(self, process: WorkerProcess, grace: float) -> None:
+        process.send(Frame(Kind.STOP))
+        try:
+            await asyncio.wait_for(process.ended.wait(), grace)
+        except TimeoutError:
+            log.warning("the worker of device %s was busy for the %s s of grace; it is ended", self._wanted, grace)
+        await self._bury(process)
+
+    async def _bury(self, process: WorkerProcess) -> str:
+        """Ends a worker, if it has not ended by itself, and tells its callers; what it died of."""
         self.device = replace(self.device, ready=False)
-        cause = await self._process.kill()
-        log.log(logging.INFO if self._stopping else logging.ERROR, "a worker of device %s ended: %s", self._wanted, cause)
-        self._process.abandon(lambda: self._loss(cause))
-        await self._process.release()
+        cause = await process.kill()
+        process.abandon(lambda: self._loss(cause))
+        # Not even stopping the server keeps what a dead worker had from being given back.
+        await asyncio.shield(process.release())
+        return cause
 
     def _loss(self, cause: str) -> BacklitError:
         if self._stopping:
@@ -119,8 +134,9 @@ class Supervisor:
 
     def _turn_away(self, error: BacklitError) -> None:
         """Refuses those who wait for the worker; the next ones wait for the next start."""
-        self._ready.set_exception(error)
-        self._ready.exception()  # nobody may be waiting
+        if not self._ready.done():
+            self._ready.set_exception(error)
+            self._ready.exception()  # nobody may be waiting
         self._ready = asyncio.get_running_loop().create_future()
 
 
@@ -131,12 +147,3 @@ def check(hello: Hello, wanted: str) -> None:
             f"CUDA is required, but models would run on {hello.provider}: check the driver and NVIDIA's libraries "
             "(pip install 'backlit[server,gpu]'), or start with --device auto"
         )
-
-
-def pauses() -> Iterator[float]:
-    """Seconds before each start after a death: none, then doubling."""
-    yield 0.0
-    pause = FIRST_PAUSE
-    while True:
-        yield pause
-        pause = min(2 * pause, LONGEST_PAUSE)

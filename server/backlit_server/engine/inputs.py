@@ -1,0 +1,82 @@
+"""The model's inputs, as they must be before anything runs: names, dtypes, shapes, finite numbers."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from backlit_proto.errors import BadQuestion
+from backlit_server.engine.pictures import ImageInput
+from backlit_server.graph import Anatomy, Input
+
+ORDERS = {"NCHW": (0, 2, 3, 1), "NHWC": (0, 3, 1, 2)}  # of an image in the other layout, as transpose takes it
+
+
+def expected_image(anatomy: Anatomy) -> ImageInput | None:
+    """What the model's only image input takes, None where it has none or further inputs."""
+    if len(anatomy.inputs) != 1 or not anatomy.inputs[0].layout:
+        return None
+    image = anatomy.inputs[0]
+    size = dict(zip(image.layout, (max(n, 0) for n in image.shape), strict=True))
+    return ImageInput(image.dtype, image.layout, size["C"], size["H"], size["W"])
+
+
+def checked(given: Mapping[str, np.ndarray], expected: tuple[Input, ...]) -> dict[str, np.ndarray]:
+    """The inputs by their own names; BadQuestion says what was expected and what came."""
+    if set(given) == {""} and len(expected) == 1:
+        given = {expected[0].name: given[""]}
+    names = {i.name for i in expected}
+    if set(given) != names:
+        raise BadQuestion(f"the model's inputs are {_listed(names)}; these came: {_listed(given)}")
+    for one in expected:
+        _check(one, given[one.name])
+    batches = {name: array.shape[0] for name, array in given.items() if array.ndim}
+    if len(set(batches.values())) > 1:
+        raise BadQuestion(f"the inputs disagree on how many images there are: {batches}")
+    return dict(given)
+
+
+def _check(expected: Input, array: np.ndarray) -> None:
+    wanted = f"the input {expected.name!r} is {expected.dtype} {_shape(expected.shape)}"
+    if array.dtype != expected.dtype:
+        raise BadQuestion(f"{wanted}; this array is {array.dtype}: convert it with astype")
+    if not _fits(array.shape, expected):
+        raise BadQuestion(f"{wanted}; this array is {_shape(array.shape)}{_advice(array, expected)}")
+    if not array.size:
+        raise BadQuestion(f"{wanted}; this array is empty: send at least one image")
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        what = "NaN" if np.isnan(array).any() else "infinity"
+        raise BadQuestion(f"the input {expected.name!r} holds {what}: no map of it would mean anything")
+
+
+def _fits(shape: tuple[int, ...], expected: Input) -> bool:
+    if len(shape) != len(expected.shape):
+        return False
+    # The first axis is the batch: a model made for one image gets several one by one.
+    fixed = [(have, want) for have, want in zip(shape[1:], expected.shape[1:], strict=True) if want >= 0]
+    return all(have == want for have, want in fixed)
+
+
+def _advice(array: np.ndarray, expected: Input) -> str:
+    if array.ndim == len(expected.shape) - 1 and _fits((1, *array.shape), expected):
+        return ": add the batch axis"
+    if expected.layout and array.ndim == 4 and _fits(array.transpose(ORDERS[expected.layout]).shape, expected):
+        return f": the model wants {expected.layout}"
+    return ""
+
+
+def pieces(inputs: Mapping[str, np.ndarray], dynamic: bool) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """The batch as it can run: whole, or image by image; with the index of the first image."""
+    count = next(iter(inputs.values())).shape[0] if next(iter(inputs.values())).ndim else 1
+    if dynamic or count == 1:
+        yield 0, dict(inputs)
+        return
+    for image in range(count):
+        yield image, {name: array[image : image + 1] for name, array in inputs.items()}
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "[" + ", ".join("?" if n < 0 else str(n) for n in shape) + "]"
+
+
+def _listed(names) -> str:
+    return ", ".join(repr(name) for name in sorted(names))

@@ -1,0 +1,80 @@
+"""The weights of a head that is linear in the mean of the features, found by asking the head itself.
+
+scores = mean over height and width (features) @ W + b is what class activation maps rest on
+(Zhou et al. 2016, "Learning Deep Features for Discriminative Localization", equation 1).
+Exporters write such a head in dozens of ways, and reading them all would be guesswork. Instead
+the head runs on features that are zero but for one channel, which gives W, and on random ones,
+which proves W or refutes it.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from onnx import ModelProto, helper
+
+from backlit_server.graph.cut import Cut, cut
+from backlit_server.graph.layers import axes_of_tensors
+from backlit_server.graph.probe import Probe, probe
+from backlit_server.graph.wiring import wiring
+
+# What a linear head may consist of; anything else needs no run to be told apart.
+AFFINE = frozenset((
+    "Add", "AveragePool", "BatchNormalization", "Cast", "Concat", "Conv", "DequantizeLinear", "Div", "Dropout",
+    "Flatten", "Gather", "Gemm", "GlobalAveragePool", "Identity", "MatMul", "Mul", "Pad", "ReduceMean", "ReduceSum",
+    "Reshape", "Shape", "Slice", "Split", "Squeeze", "Sub", "Transpose", "Unsqueeze",
+))  # fmt: skip
+POOLINGS = frozenset(("AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum"))
+
+
+def linear_weights(model: ModelProto, layer: str, scores: str) -> np.ndarray | None:
+    """W, float32 (channels, classes), with scores = mean(features) @ W + b; None where the head is not of this form.
+
+    Of a quantised head it is the W between its roundings.
+    """
+    made = _unrounded(cut(model, layer, scores))
+    axes = axes_of_tensors(wiring(model)).get(made.layer, "")
+    operators = {node.op_type for node in made.head.graph.node}
+    if not axes or len(made.crossing) > 1 or not operators <= AFFINE or not operators & POOLINGS:
+        return None
+    whole = _probe(made, axes)
+    if whole is None:
+        return None
+    features = np.random.default_rng(0).normal(0.5, 1, (3, *whole.shape[1:])).astype(whole.dtype)
+    mean = whole.mean(features)
+    if not whole.agrees(features, whole(np.broadcast_to(mean, features.shape).astype(whole.dtype))):
+        return None
+    weights, bias = (_behind_pooling(made, scores, whole) or whole).weights()
+    return weights.astype(np.float32) if whole.agrees(features, mean.reshape(3, -1) @ weights + bias) else None
+
+
+def _probe(made: Cut, axes: str) -> Probe | None:
+    return probe(made.head, wiring(made.head).kinds[made.layer], axes, made.rows_tile)
+
+
+def _behind_pooling(made: Cut, scores: str, whole: Probe) -> Probe | None:
+    """The head from behind its pooling on, where that comes first: its features are smaller by height times width."""
+    wires = wiring(made.head)
+    readers = wires.readers[made.layer]
+    pooling = wires.nodes[readers[0]]
+    pooled = pooling.output[0]
+    if len(readers) > 1 or pooling.op_type not in POOLINGS or pooled == scores:
+        return None
+    rank = len(wires.kinds[pooled].shape or ())
+    small = _probe(cut(made.head, pooled, scores), whole.axes if rank == 4 else "NC")
+    channels = whole.shape[whole.axes.index("C")]
+    return small if small is not None and math.prod(small.shape[1:]) == channels else None
+
+
+def _unrounded(made: Cut) -> Cut:
+    """The cut with the head's pairs of QuantizeLinear and DequantizeLinear left out."""
+    head = ModelProto()
+    head.CopyFrom(made.head)
+    whole = {n.output[0]: n.input[0] for n in head.graph.node if n.op_type == "QuantizeLinear"}
+    for node in head.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in whole:
+            node.CopyFrom(helper.make_node("Identity", [whole[node.input[0]]], list(node.output), node.name))
+    kept = [node for node in head.graph.node if node.op_type != "QuantizeLinear"]
+    del head.graph.node[:]
+    head.graph.node.extend(kept)
+    return replace(made, head=head)

@@ -1,0 +1,111 @@
+"""The graph of one method: features and a seed in, heatmaps out.
+
+Rows are (image, target) pairs. A head takes the features of the whole batch once, plus
+`rows`, the image of each row, and repeats them inside the graph: a memory copy, no transfer.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+
+from backlit_server.graph.backward import differentiate
+from backlit_server.graph.cut import Cut
+from backlit_server.graph.formula import with_formula
+from backlit_server.graph.prune import pruned
+from backlit_server.graph.vjp import VJPS
+
+ROWS = "rows"
+SEED = "seed"
+WHOLE = "batch/"  # before the name of a crossing tensor as it comes in: all images, not yet rows
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A method as the graph needs it: its formula, the tensors it takes, the names of what it returns.
+
+    `axes` says where the layer keeps channels, height and width; formulas see them as NCHW. `linear`
+    (classes, channels) are the weights behind global pooling, for formulas that take `weights`.
+    """
+
+    formula: Callable[..., Any]
+    needs: Sequence[str]
+    outputs: Sequence[str]
+    axes: str = "NCHW"
+    linear: np.ndarray | None = None
+    rules: Mapping[str, Any] = field(default_factory=lambda: VJPS)
+
+
+def method_graph(cut: Cut, scores: str, recipe: Recipe) -> ModelProto:
+    """The head with the method behind it, for a session of its own.
+
+    Inputs: `batch/<tensor>` for each crossing tensor and `rows` (int64) where the cut's rows tile, else the
+    crossing tensors by their own names; `seed`, one row of scores a row. Outputs: the recipe's.
+    """
+    appended = explained(cut.head, cut.layer, scores, recipe)
+    head = pruned(appended, recipe.outputs)
+    return _tiled(head, cut.crossing) if cut.rows_tile else head
+
+
+def explained(model: ModelProto, layer: str, scores: str, recipe: Recipe) -> ModelProto:
+    """A whole model (or head) with the method behind it: the same graph, plus `seed` and the recipe's outputs."""
+    named = {"features": layer, "grads": f"grad/{layer}", "weights": f"grad/{scores}"}
+    if "grads" in recipe.needs:
+        model = differentiate(model, [scores], [layer], recipe.rules)
+    else:
+        model = _seeded(model, scores)
+    tensors = {name: named[name] for name in recipe.needs}
+    return _renamed_seed(with_formula(model, _spatial(recipe), tensors, recipe.outputs), f"grad/{scores}")
+
+
+def _spatial(recipe: Recipe) -> Callable[..., Any]:
+    """The formula on tensors in the order N, C, H, W, `weights` made from the seed."""
+    order = [recipe.axes.index(axis) for axis in "NCHW"]
+
+    def formula(**given: Any) -> Any:
+        if "weights" in given:
+            assert recipe.linear is not None
+            given["weights"] = (given["weights"] @ recipe.linear).reshape(-1, recipe.linear.shape[1], 1, 1)
+        moved = {name: t if name == "weights" or recipe.axes == "NCHW" else t.transpose(order) for name, t in given.items()}
+        return recipe.formula(**moved)
+
+    return formula
+
+
+def _seeded(model: ModelProto, scores: str) -> ModelProto:
+    """A copy of the model that takes a seed, which nothing reads yet."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    seed = ValueInfoProto()
+    seed.CopyFrom(next(o for o in model.graph.output if o.name == scores))
+    seed.name = f"grad/{scores}"
+    copy.graph.input.append(seed)
+    return copy
+
+
+def _renamed_seed(model: ModelProto, name: str) -> ModelProto:
+    return _behind(model, {name: SEED}, [helper.make_node("Identity", [SEED], [name])], [])
+
+
+def _tiled(model: ModelProto, crossing: Sequence[str]) -> ModelProto:
+    """The model with each crossing tensor repeated along the batch, as `rows` says."""
+    names = {i.name for i in model.graph.input}.intersection(crossing)
+    nodes = [helper.make_node("Gather", [WHOLE + name, ROWS], [name], axis=0) for name in sorted(names)]
+    rows = helper.make_tensor_value_info(ROWS, TensorProto.INT64, [ROWS])
+    return _behind(model, {name: WHOLE + name for name in names}, nodes, [rows])
+
+
+def _behind(
+    model: ModelProto, renamed: Mapping[str, str], nodes: Sequence[NodeProto], inputs: Sequence[ValueInfoProto]
+) -> ModelProto:
+    """The model behind some first nodes, which make what used to be inputs; in place."""
+    graph = model.graph
+    for value in graph.input:
+        value.name = renamed.get(value.name, value.name)
+    graph.input.extend(inputs)
+    others = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*nodes, *others])
+    return model

@@ -1,0 +1,80 @@
+"""A head that is asked with made-up features."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime
+from onnx import ModelProto, TensorProto, helper
+
+from backlit_server.graph.tape import Kind
+
+OPEN_SIZE = 7  # height or width where the file leaves it open
+PIECE = 1 << 22  # elements that go through the head at once
+# By type: how far a channel is lifted (a power of two, large enough for b not to blur W), and the error allowed.
+PRECISION: dict[int, tuple[float, float]] = {
+    TensorProto.FLOAT: (1024.0, 1e-4),
+    TensorProto.DOUBLE: (1024.0, 1e-9),
+    TensorProto.FLOAT16: (16.0, 2e-2),
+}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A head with one input. `axes` names the axes of its features, `shape` are their sizes, rows of one run first."""
+
+    session: onnxruntime.InferenceSession
+    axes: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    lift: float
+    tolerance: float
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Scores (rows, classes) in double precision."""
+        rows = self.shape[0]
+        return np.concatenate([self._run(features[k : k + rows]) for k in range(0, len(features), rows)])
+
+    def mean(self, features: np.ndarray) -> np.ndarray:
+        """The mean over height and width, which stay as axes of one."""
+        spatial = tuple(k for k, axis in enumerate(self.axes) if axis in "HW")
+        return features.mean(spatial, np.float64, keepdims=True)
+
+    def agrees(self, features: np.ndarray, scores: np.ndarray) -> bool:
+        """Whether the head's scores of these features are the expected ones, within what rounding explains."""
+        got = self(features)
+        return bool(np.abs(got - scores).max() <= self.tolerance * np.abs(got).max())
+
+    def weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """How the scores (channels, classes) answer to each channel, and the scores (classes,) of nothing at all."""
+        axis, rows = self.axes.index("C"), self.shape[0]
+        count = self.shape[axis]
+        bias = self(np.zeros((1, *self.shape[1:]), self.dtype))[0]
+        answers = []
+        for start in range(0, count, rows):
+            features = np.zeros((min(rows, count - start), *self.shape[1:]), self.dtype)
+            for k, channels in enumerate(np.moveaxis(features, axis, 1)):
+                channels[start + k] = self.lift
+            answers.append(self(features))
+        return (np.concatenate(answers) - bias) / self.lift, bias
+
+    def _run(self, features: np.ndarray) -> np.ndarray:
+        count, rows = len(features), self.shape[0]
+        if count < rows:
+            features = np.concatenate([features, np.zeros((rows - count, *features.shape[1:]), self.dtype)])
+        scores = np.asarray(self.session.run(None, {self.session.get_inputs()[0].name: features})[0])
+        return scores.reshape(rows, -1)[:count].astype(np.float64)
+
+
+def probe(head: ModelProto, kind: Kind, axes: str, rows_tile: bool) -> Probe | None:
+    """The head ready to be asked; None where type, rank or channels leave no question to ask."""
+    sizes = dict(zip(axes, kind.shape or (), strict=False))
+    if kind.dtype not in PRECISION or len(kind.shape or ()) != len(axes) or isinstance(sizes["C"], str):
+        return None
+    shape = tuple(OPEN_SIZE if isinstance(size, str) else size for size in sizes.values())[1:]
+    fixed = 1 if isinstance(sizes["N"], str) else sizes["N"]
+    rows = max(1, min(sizes["C"], PIECE // math.prod(shape))) if rows_tile else fixed
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
+    session = onnxruntime.InferenceSession(head.SerializeToString(), options, ["CPUExecutionProvider"])
+    return Probe(session, axes, (rows, *shape), helper.tensor_dtype_to_np_dtype(kind.dtype), *PRECISION[kind.dtype])

@@ -1,0 +1,25 @@
+"""Leaving out what nobody asked for: ONNX Runtime computes the whole graph, whatever is fetched."""
+
+from collections.abc import Collection
+
+from onnx import ModelProto
+
+from backlit_server.graph.aside import reads
+
+
+def pruned(model: ModelProto, outputs: Collection[str]) -> ModelProto:
+    """A model with these outputs alone, and only the nodes, weights and inputs that lead to them."""
+    needed, kept = set(outputs), []
+    for node in reversed(model.graph.node):
+        if not needed.isdisjoint(node.output):
+            needed.update(reads(node))
+            kept.append(node)
+    small = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    graph = small.graph
+    graph.name = model.graph.name
+    graph.node.extend(reversed(kept))
+    graph.initializer.extend(t for t in model.graph.initializer if t.name in needed)
+    graph.input.extend(i for i in model.graph.input if i.name in needed)
+    graph.output.extend(o for o in model.graph.output if o.name in outputs)
+    graph.value_info.extend(v for v in model.graph.value_info if v.name in needed)
+    return small
