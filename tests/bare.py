@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import tensors_in, to_array, to_tensor
 from backlit_server.engine.engine import Engine
@@ -52,15 +51,22 @@ def values(file: Path, names: Sequence[str], feeds: dict[str, np.ndarray]) -> li
     model = onnx.load(file)
     known = {o.name for o in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(list(names), feeds)
+    return plain_session(model.SerializeToString()).run(list(names), feeds)
+
+
+def plain_session(model: bytes) -> onnxruntime.InferenceSession:
+    """ONNX Runtime at its defaults, but for the thread pool, which in a process with an engine is the engine's."""
+    options = onnxruntime.SessionOptions()
+    options.use_per_session_threads = False
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def last_linear(file: Path, channels: int) -> np.ndarray:
     """The (classes, channels) weights of the last dense layer of a file, the identity where there is none."""
     model = onnx.load(file)
     given = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
-    given |= {n.output[0]: onnx.numpy_helper.to_array(n.attribute[0].t) for n in model.graph.node if n.op_type == "Constant" and n.attribute[0].name == "value"}
+    constants = [n for n in model.graph.node if n.op_type == "Constant" and n.attribute[0].name == "value"]
+    given |= {n.output[0]: onnx.numpy_helper.to_array(n.attribute[0].t) for n in constants}
     for node in reversed(model.graph.node):
         if node.op_type in ("Gemm", "MatMul"):
             weights = given[node.input[1]]

@@ -36,7 +36,9 @@ def digits(shared: Path) -> np.ndarray:
     return np.load(shared / "photos" / "digits40" / "test200.npz")["x"][:8].astype(np.float32)
 
 
-@pytest.mark.parametrize("method", ["score", "feature-maps", "cam", "grad-cam", "grad-cam++", "hires-cam", "layer-cam", "xgrad-cam"])
+@pytest.mark.parametrize(
+    "method", ["score", "feature-maps", "cam", "grad-cam", "grad-cam++", "hires-cam", "layer-cam", "xgrad-cam"]
+)
 def test_the_server_answers_what_the_bare_engine_answers(upload, engine, shared, digits, method):
     model = upload(DIGITS)
     over_grpc = model.explain(digits, method=method, target=[3, 8])
@@ -51,7 +53,11 @@ def test_the_server_answers_what_the_bare_engine_answers(upload, engine, shared,
 
 @pytest.mark.parametrize(
     ("name", "output", "shape"),
-    [("efficientnet-lite0", "logits", (3, 224, 224)), ("squeezenet11-ndf", "logits", (3, 227, 227)), (DIGITS, "logits", (1, 40, 40))],
+    [
+        ("efficientnet-lite0", "logits", (3, 224, 224)),
+        ("squeezenet11-ndf", "logits", (3, 227, 227)),
+        (DIGITS, "logits", (1, 40, 40)),
+    ],
 )
 def test_scores_equal_plain_onnx_runtime_on_the_uploaded_file(upload, shared, name, output, shape):
     x = rng.normal(size=(2, *shape)).astype(np.float32)
@@ -75,7 +81,9 @@ def test_a_class_is_a_seed(upload, digits):
     model = upload(DIGITS)
     seeds = np.zeros((1, 10), np.float32)
     seeds[0, 4] = 1
-    assert np.array_equal(model.explain(digits[0], target=seeds)[0].heatmap, model.explain(digits[0], target=4)[0].heatmap)
+    assert np.array_equal(
+        model.explain(digits[0], target=seeds)[0].heatmap, model.explain(digits[0], target=4)[0].heatmap
+    )
 
 
 def test_contrasts_are_differences_of_maps(upload, digits):
@@ -205,6 +213,8 @@ def test_a_dead_worker_is_replaced_and_the_next_question_succeeds(upload, digits
 
 def test_the_same_bytes_twice_are_one_model(server, upload, shared):
     first, second = upload(DIGITS), upload(DIGITS, name="digits")
-    assert first.digest == second.digest == hashlib.sha256((shared / "models" / f"{DIGITS}.onnx").read_bytes()).hexdigest()
+    assert (
+        first.digest == second.digest == hashlib.sha256((shared / "models" / f"{DIGITS}.onnx").read_bytes()).hexdigest()
+    )
     assert server.model("digits").digest == first.digest
     assert [m.digest for m in server.models()].count(first.digest) == 1

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bare import ask, last_linear, stored, values
-
 from backlit_server.engine.engine import Engine
+from bare import ask, last_linear, stored, values
 
 rng = np.random.default_rng(11)
 
@@ -93,4 +92,3 @@ def test_grad_cam_plus_plus_weighs_by_relu_of_w_over_two_plus_w_times_the_mean(l
     means = features.mean((2, 3))
     alphas = rising / (2 + rising * means[:, None])
     assert same(maps("grad-cam++"), np.einsum("nck,nkhw->nchw", alphas, features))
-

@@ -35,7 +35,6 @@ MODEL = b"a model"
 STAND_IN = """
     import asyncio, os, sys
     from pathlib import Path
-from typing import Any
     sys.path.insert(0, os.environ["TESTS"])
     from test_service import FakeAdmission, FakeDevice, FakePool
     from backlit_server import __main__

@@ -5,9 +5,9 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
+
 from backlit_server.engine.answers import Answer, Maker, respond
 from backlit_server.engine.inputs import checked, pieces
 from backlit_server.engine.models import Backbone, Models, OpenModel
@@ -44,7 +44,7 @@ class Engine:
         model = self._models.get(question.model)
         inputs, prepared = self._inputs(question, model)
         maker = Maker(question, model, self.provider, self.versions, prepared)
-        for first, feeds in pieces(inputs, model.anatomy.batch_dynamic):
+        for first, feeds in pieces(inputs, model.anatomy.batch.dynamic):
             for answer in self._answers(question, model, feeds):
                 yield respond(answer, first, maker)
 

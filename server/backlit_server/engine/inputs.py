@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-
 from backlit_proto.errors import BadQuestion
+
 from backlit_server.engine.pictures import ImageInput
-from backlit_server.graph import Anatomy, Input
+from backlit_server.graph import Anatomy, Spec
 
 ORDERS = {"NCHW": (0, 2, 3, 1), "NHWC": (0, 3, 1, 2)}  # of an image in the other layout, as transpose takes it
 
@@ -17,10 +17,10 @@ def expected_image(anatomy: Anatomy) -> ImageInput | None:
         return None
     image = anatomy.inputs[0]
     size = dict(zip(image.layout, (max(n, 0) for n in image.shape), strict=True))
-    return ImageInput(image.dtype, image.layout, size["C"], size["H"], size["W"])
+    return ImageInput(np.dtype(image.dtype), image.layout, size["C"], size["H"], size["W"])
 
 
-def checked(given: Mapping[str, np.ndarray], expected: tuple[Input, ...]) -> dict[str, np.ndarray]:
+def checked(given: Mapping[str, np.ndarray], expected: tuple[Spec, ...]) -> dict[str, np.ndarray]:
     """The inputs by their own names; BadQuestion says what was expected and what came."""
     if set(given) == {""} and len(expected) == 1:
         given = {expected[0].name: given[""]}
@@ -35,7 +35,7 @@ def checked(given: Mapping[str, np.ndarray], expected: tuple[Input, ...]) -> dic
     return dict(given)
 
 
-def _check(expected: Input, array: np.ndarray) -> None:
+def _check(expected: Spec, array: np.ndarray) -> None:
     wanted = f"the input {expected.name!r} is {expected.dtype} {_shape(expected.shape)}"
     if array.dtype != expected.dtype:
         raise BadQuestion(f"{wanted}; this array is {array.dtype}: convert it with astype")
@@ -48,7 +48,7 @@ def _check(expected: Input, array: np.ndarray) -> None:
         raise BadQuestion(f"the input {expected.name!r} holds {what}: no map of it would mean anything")
 
 
-def _fits(shape: tuple[int, ...], expected: Input) -> bool:
+def _fits(shape: tuple[int, ...], expected: Spec) -> bool:
     if len(shape) != len(expected.shape):
         return False
     # The first axis is the batch: a model made for one image gets several one by one.
@@ -56,7 +56,7 @@ def _fits(shape: tuple[int, ...], expected: Input) -> bool:
     return all(have == want for have, want in fixed)
 
 
-def _advice(array: np.ndarray, expected: Input) -> str:
+def _advice(array: np.ndarray, expected: Spec) -> str:
     if array.ndim == len(expected.shape) - 1 and _fits((1, *array.shape), expected):
         return ": add the batch axis"
     if expected.layout and array.ndim == 4 and _fits(array.transpose(ORDERS[expected.layout]).shape, expected):

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 from backlit_proto.errors import CorruptModel, NotExplainable, UnknownModel
 from backlit_server.engine.inputs import expected_image
 from backlit_server.engine.runtime import Runtime, Session
-from backlit_server.engine.support import no_linear_head, refusal
 from backlit_server.engine.targets import Classes
-from backlit_server.graph import Cut, Recipe, axes_of, canonical, cut, examine, linear_weights, method_graph, with_outputs
+from backlit_server.graph import Cut, Recipe, canonical, cut, examine, linear_weights, method_graph, with_outputs
 from backlit_server.methods import METHODS
 
+INSTEAD = "grad-cam"
 MOST_MODELS = 16  # open at once; the one asked longest ago goes first
 
 
@@ -52,9 +53,9 @@ class OpenModel:
         """What a method needs of the forward pass, at a tensor or node by name ("": the default layer)."""
         if not METHODS[method].needs_layer:
             return self._plain()
-        if not layer and (error := refusal(method, self.anatomy)):
-            raise error
         layer = layer or self.anatomy.default_layer
+        if not layer:
+            raise NotExplainable(f"this model has no layer to look at: {self.anatomy.default_layer_reason}")
         if layer not in self._backbones:
             made = cut(self._graph, layer, self.anatomy.scores.name)
             self._backbones[layer] = Backbone(self._runtime.open(made.backbone), made)
@@ -64,23 +65,28 @@ class OpenModel:
         """The method at this cut."""
         key = (cut.layer, method, repr(sorted(parameters.items())))
         if key not in self._heads:
-            graph = method_graph(cut, self.anatomy.scores.name, self.recipe(cut.layer, method, parameters))
-            self._heads[key] = Head(self._runtime.open(graph), cut)
+            self._heads[key] = Head(self._runtime.open(self.head_graph(cut, method, parameters)), cut)
         return self._heads[key]
+
+    def head_graph(self, cut: Cut, method: str, parameters: Mapping[str, Any]) -> onnx.ModelProto:
+        """The graph of a method at a cut; NotExplainable or NotDifferentiable where there can be none."""
+        return method_graph(cut, self.anatomy.scores.name, self.recipe(cut.layer, method, parameters))
 
     def recipe(self, layer: str, method: str, parameters: Mapping[str, Any]) -> Recipe:
         """What the graph room needs to know of a method at a layer."""
         row = METHODS[method]
-        axes = axes_of(self._graph, layer)
-        if not axes:
-            raise NotExplainable(f"{layer!r} is not a map with height and width: choose one of the layers on the card")
-        linear = None
-        if "weights" in row.needs:
-            default = layer == self.anatomy.default_layer
-            linear = self.anatomy.linear if default else linear_weights(self._graph, layer, self.anatomy.scores.name)
-            if linear is None:
-                raise no_linear_head(method, f"behind {layer!r} there is more than one linear layer")
-        return Recipe(row.bound(parameters), row.needs, row.outputs, axes, linear)
+        linear = linear_weights(self._graph, layer, self.anatomy.scores.name) if "weights" in row.needs else None
+        if "weights" in row.needs and linear is None:
+            raise NotExplainable(
+                f"{method} needs global average pooling and one linear layer behind {layer!r}; here "
+                f"{self.anatomy.head.explanation}. Use {INSTEAD}, which is the same map where both apply"
+            )
+        return Recipe(row.bound(parameters), row.needs, row.outputs, self.anatomy.axes_of(layer), linear)
+
+    def spatial(self, layer: str, features: np.ndarray) -> np.ndarray:
+        """Features of a layer in the order N, C, H, W."""
+        axes = self.anatomy.axes_of(layer)
+        return features.transpose([axes.index(axis) for axis in "NCHW"])
 
     def _plain(self) -> Backbone:
         if "" not in self._backbones:
@@ -100,7 +106,9 @@ class Models:
     def get(self, digest: str) -> OpenModel:
         """The open model of this digest, its bytes verified when they are read."""
         if digest not in self._open:
-            self._open[digest] = OpenModel(verified(self._store / "models" / digest / "model.onnx", digest), self._runtime)
+            self._open[digest] = OpenModel(
+                verified(self._store / "models" / digest / "model.onnx", digest), self._runtime
+            )
             if len(self._open) > MOST_MODELS:
                 self._open.popitem(last=False)
         self._open.move_to_end(digest)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
-
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
+from PIL import Image, UnidentifiedImageError
+
 from backlit_server.methods.presets import ASSUMED, preset
 
 LARGEST_PICTURE = 50_000_000  # pixels, read from the header before anything is decoded
@@ -67,7 +67,9 @@ def recipe(declared: pb.Preprocessing | None, expected: ImageInput) -> Recipe:
     base = preset(declared.preset or (ASSUMED if not (declared.mean or declared.std) else "raw"))
     std = np.asarray(declared.std or base.std, np.float32)
     mean = np.asarray(declared.mean or base.mean, np.float32)
-    color = _chosen(pb.Preprocessing.Color, "COLOR_", declared.color) or ("GREY" if expected.channels == 1 else base.color)
+    color = _chosen(pb.Preprocessing.Color, "COLOR_", declared.color) or (
+        "GREY" if expected.channels == 1 else base.color
+    )
     height, width = declared.height or expected.height, declared.width or expected.width
     if not (height and width):
         raise BadQuestion(
@@ -82,7 +84,8 @@ def recipe(declared: pb.Preprocessing | None, expected: ImageInput) -> Recipe:
         color=color,
         fit=_chosen(pb.Preprocessing.Fit, "FIT_", declared.fit) or base.fit,
         crop=declared.crop or base.crop,
-        interpolation=_chosen(pb.Preprocessing.Interpolation, "INTERPOLATION_", declared.interpolation) or base.interpolation,
+        interpolation=_chosen(pb.Preprocessing.Interpolation, "INTERPOLATION_", declared.interpolation)
+        or base.interpolation,
         height=height,
         width=width,
     )
@@ -169,7 +172,7 @@ def _crop(image: Image.Image, by: Recipe) -> Image.Image:
 def _pad(image: Image.Image, by: Recipe) -> Image.Image:
     scale = min(by.width / image.width, by.height / image.height)
     width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    mean = tuple(int(round(float(m))) for m in np.broadcast_to(by.mean, (len(image.getbands()),)))
+    mean = tuple(round(float(m)) for m in np.broadcast_to(by.mean, (len(image.getbands()),)))
     filled = Image.new(image.mode, (by.width, by.height), mean if len(mean) > 1 else mean[0])
     small = image.resize((width, height), RESAMPLING[by.interpolation])
     filled.paste(small, ((by.width - width) // 2, (by.height - height) // 2))

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 from backlit_proto.tensors import DTYPES
 
 LARGEST_SIDE = 8192
+FLOAT32 = np.dtype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Rendering:
     size: str | tuple[int, int] = "layer"
     relu: bool = False
     normalize: bool = False
-    dtype: np.dtype = np.dtype(np.float32)
+    dtype: np.dtype = FLOAT32
 
 
 @dataclass(frozen=True)

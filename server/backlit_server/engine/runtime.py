@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx
 import onnxruntime
-
 from backlit_proto.errors import BadModel, BadQuestion, InternalError, Overloaded
 
 QUIET = 3  # errors only: what a caller can do something about is raised, not logged
@@ -58,7 +57,9 @@ class Runtime:
             raise BadModel(f"ONNX Runtime cannot load the model: {error}") from error
         return Session(self, session, hashlib.sha256(data).hexdigest())
 
-    def run(self, session: onnxruntime.InferenceSession, outputs: Sequence[str], feeds: Mapping[str, np.ndarray]) -> list:
+    def run(
+        self, session: onnxruntime.InferenceSession, outputs: Sequence[str], feeds: Mapping[str, np.ndarray]
+    ) -> list:
         """One run, which interrupt() makes return at the next node."""
         run_options = onnxruntime.RunOptions()
         run_options.log_severity_level = QUIET

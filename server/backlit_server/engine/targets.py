@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-
 from backlit_proto.errors import BadQuestion
+
 from backlit_server.engine.questions import Wanted
 
 NO_CLASS = -1
@@ -62,12 +62,12 @@ def _rows(wanted: Wanted, image: int, scores: np.ndarray, outputs: np.ndarray, c
     if isinstance(wanted, np.ndarray):
         return [_seeded(wanted, image, scores)]
     if scores.ndim != 1:
-        raise BadQuestion(f"this model's scores are not one a class but {scores.shape} an image: send a seed of that shape")
+        raise BadQuestion(
+            f"this model's scores are not one a class but {scores.shape} an image: send a seed of that shape"
+        )
     by_class, output_by_class = classes.of(scores), classes.outputs(outputs)
     indices = _top(wanted, by_class) if isinstance(wanted, str) else [_valid(wanted, len(by_class))]
-    return [
-        Row(image, classes.seed(i, scores), i, float(by_class[i]), float(output_by_class[i])) for i in indices
-    ]
+    return [Row(image, classes.seed(i, scores), i, float(by_class[i]), float(output_by_class[i])) for i in indices]
 
 
 def _seeded(seed: np.ndarray, image: int, scores: np.ndarray) -> Row:

@@ -1,5 +1,14 @@
 """ONNX in, ONNX out: a model in one spelling, its anatomy, its cut, its gradients, and formulas on top."""
 
+from backlit_server.graph.anatomy import Anatomy as Anatomy
+from backlit_server.graph.anatomy import Spec as Spec
+from backlit_server.graph.anatomy import examine as examine
 from backlit_server.graph.backward import differentiate as differentiate
 from backlit_server.graph.canonical import canonical as canonical
+from backlit_server.graph.cut import Cut as Cut
+from backlit_server.graph.cut import cut as cut
 from backlit_server.graph.formula import with_formula as with_formula
+from backlit_server.graph.linear import linear_weights as linear_weights
+from backlit_server.graph.method import Recipe as Recipe
+from backlit_server.graph.method import method_graph as method_graph
+from backlit_server.graph.prune import with_outputs as with_outputs

@@ -4,7 +4,16 @@ Rules, cuts and cards are written for this form alone. Tensor names of the main 
 """
 
 from backlit_proto.errors import BadModel
-from onnx import ModelProto, OperatorSetIdProto, ValueInfoProto, checker, inliner, shape_inference, version_converter
+from onnx import (
+    ModelProto,
+    OperatorSetIdProto,
+    ValueInfoProto,
+    checker,
+    helper,
+    inliner,
+    shape_inference,
+    version_converter,
+)
 
 from backlit_server.graph.aside import external, put_back, set_aside
 from backlit_server.graph.attempt import attempt
@@ -30,11 +39,12 @@ def canonical(model: ModelProto) -> ModelProto:
     light, weights = set_aside(model)
     _spell(light)
     sort(light.graph)
+    light = _inlined(light)
     attempt("onnx.checker refuses the file", lambda: checker.check_model(light))
     for name, weight in weights.items():
         if not external(weight):
             attempt(f"the weight {name!r} is damaged", lambda weight=weight: checker.check_tensor(weight))
-    light, lifted = set_aside(_converted(_inlined(light)))
+    light, lifted = set_aside(_converted(light))
     weights |= lifted
     return put_back(fold(light, weights), weights)
 
@@ -91,9 +101,18 @@ def _inlined(model: ModelProto) -> ModelProto:
         model = attempt("a function cannot be inlined", lambda: inliner.inline_local_functions(model))
         _spell(model)
     if 18 <= opset_of(model) < 21 and any(n.op_type == "GroupNormalization" for n in model.graph.node):
-        wanted = [("", "GroupNormalization")]
-        model = inliner.inline_selected_functions(model, wanted, exclude=False, inline_schema_functions=True)
+        model = _without_group_normalization(model)
     return model
+
+
+def _without_group_normalization(model: ModelProto) -> ModelProto:
+    """Written out by the specification's own function; the inliner wants the types of all that it touches."""
+    what_failed = "GroupNormalization of opset 18 cannot be expanded"
+    shaped = attempt(what_failed, lambda: shape_inference.infer_shapes(model))
+    weights = shaped.graph.initializer
+    shaped.graph.value_info.extend(helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in weights)
+    wanted = [("", "GroupNormalization")]
+    return attempt(what_failed, lambda: inliner.inline_selected_functions(shaped, wanted, False, True))
 
 
 def _converted(model: ModelProto) -> ModelProto:

@@ -27,7 +27,7 @@ class Recipe:
     """A method as the graph needs it: its formula, the tensors it takes, the names of what it returns.
 
     `axes` says where the layer keeps channels, height and width; formulas see them as NCHW. `linear`
-    (classes, channels) are the weights behind global pooling, for formulas that take `weights`.
+    (channels, classes) are the weights behind global pooling, for formulas that take `weights`.
     """
 
     formula: Callable[..., Any]
@@ -52,10 +52,8 @@ def method_graph(cut: Cut, scores: str, recipe: Recipe) -> ModelProto:
 def explained(model: ModelProto, layer: str, scores: str, recipe: Recipe) -> ModelProto:
     """A whole model (or head) with the method behind it: the same graph, plus `seed` and the recipe's outputs."""
     named = {"features": layer, "grads": f"grad/{layer}", "weights": f"grad/{scores}"}
-    if "grads" in recipe.needs:
-        model = differentiate(model, [scores], [layer], recipe.rules)
-    else:
-        model = _seeded(model, scores)
+    gradients = "grads" in recipe.needs
+    model = differentiate(model, [scores], [layer], recipe.rules) if gradients else _seeded(model, scores)
     tensors = {name: named[name] for name in recipe.needs}
     return _renamed_seed(with_formula(model, _spatial(recipe), tensors, recipe.outputs), f"grad/{scores}")
 
@@ -67,8 +65,10 @@ def _spatial(recipe: Recipe) -> Callable[..., Any]:
     def formula(**given: Any) -> Any:
         if "weights" in given:
             assert recipe.linear is not None
-            given["weights"] = (given["weights"] @ recipe.linear).reshape(-1, recipe.linear.shape[1], 1, 1)
-        moved = {name: t if name == "weights" or recipe.axes == "NCHW" else t.transpose(order) for name, t in given.items()}
+            given["weights"] = (given["weights"] @ recipe.linear.T).reshape(-1, len(recipe.linear), 1, 1)
+        moved = {
+            name: t if name == "weights" or recipe.axes == "NCHW" else t.transpose(order) for name, t in given.items()
+        }
         return recipe.formula(**moved)
 
     return formula

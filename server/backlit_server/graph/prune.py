@@ -5,6 +5,7 @@ from collections.abc import Collection
 from onnx import ModelProto
 
 from backlit_server.graph.aside import reads
+from backlit_server.graph.tape import kinds_of, value_info
 
 
 def pruned(model: ModelProto, outputs: Collection[str]) -> ModelProto:
@@ -23,3 +24,12 @@ def pruned(model: ModelProto, outputs: Collection[str]) -> ModelProto:
     graph.output.extend(o for o in model.graph.output if o.name in outputs)
     graph.value_info.extend(v for v in model.graph.value_info if v.name in needed)
     return small
+
+
+def with_outputs(model: ModelProto, names: Collection[str]) -> ModelProto:
+    """The whole model, with further tensors among its outputs."""
+    grown = ModelProto()
+    grown.CopyFrom(model)
+    known, there = dict(kinds_of(model.graph)), {o.name for o in model.graph.output}
+    grown.graph.output.extend(value_info(name, known[name]) for name in names if name not in there)
+    return grown

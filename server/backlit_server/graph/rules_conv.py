@@ -13,7 +13,7 @@ def conv(g: Sym, y: Sym, x: Sym, w: Sym, b: Sym | None, *, group: int, kernel_sh
     seen = windows(x, y, w.kind.fixed[2:] if w.kind.fixed else kernel_shape, **_full(attributes))
     return (
         lambda: _onto_input(g, w, seen, group),
-        lambda: _onto_weights(g, seen.covered(x), seen, group),
+        lambda: _onto_weights(g, seen.covered(x), seen, w, group),
         lambda: g.sum((0, *range(2, x.rank))),
     )
 
@@ -25,7 +25,7 @@ def conv_transpose(
     covered = seen.covered(g)
     return (
         lambda: covered.op("Conv", w, group=group, **seen.steps).declared(x.shape),
-        lambda: _onto_weights(x, covered, seen, group),
+        lambda: _onto_weights(x, covered, seen, w, group),
         lambda: g.sum((0, *range(2, x.rank))),
     )
 
@@ -59,19 +59,20 @@ def _onto_input(g: Sym, w: Sym, seen: Windows, group: int) -> Sym:
     return made.declared(x.shape)
 
 
-def _onto_weights(narrow: Sym, wide: Sym, seen: Windows, group: int) -> Sym:
+def _onto_weights(narrow: Sym, wide: Sym, seen: Windows, w: Sym, group: int) -> Sym:
     """A convolution of input and gradient with batch and channels exchanged, strides and dilations too.
 
     narrow (n, group * m, ...) and wide (n, group * c, ...), which windows cover exactly, give (group * m, c, kernel).
     """
-    c = wide.size_of(1) // group
+    c = w.shape[1]
     spatial = wide.dims[2:]
     grouped = wide.reshape(np.concatenate([wide.dims[:1], wide.lift([group]), wide.lift([-1]), spatial]))
     inner = grouped.transpose(2, 1, 0, *range(3, grouped.rank))
     images = inner.reshape(np.concatenate([wide.lift([c, -1]), spatial]))
     filters = narrow.swapaxes(0, 1)
     exchanged = {"strides": seen.steps["dilations"], "dilations": seen.steps["strides"]}
-    return images.op("Conv", filters, group=group, **exchanged).swapaxes(0, 1)
+    made = images.op("Conv", filters, group=group, **exchanged)
+    return made.transpose(1, 0, *range(2, w.rank))
 
 
 def _transposed_windows(x: Sym, y: Sym, w: Sym, *, output_padding: Any = None, output_shape: Any = None, **given: Any):

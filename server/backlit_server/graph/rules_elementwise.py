@@ -18,14 +18,14 @@ def clip(g: Sym, y: Sym, x: Sym, lo: Sym | None, hi: Sym | None) -> tuple[Any, .
     return inside, lambda: np.where(x < lo, g, 0), lambda: np.where(x > hi, g, 0)
 
 
-def dropout(g: Any, y: Any, x: Sym, ratio: Sym | None, training: Sym | None, **_: Any) -> Sym:
+def dropout(g: Any, y: Any, x: Sym, ratio: Sym | None, training: Sym | None, **_: Any) -> tuple[Any, ...]:
     """Without training the identity; with it, what was kept was scaled by 1 / (1 - ratio)."""
     if training is None or (training.value is not None and not training.value):
-        return g[0]
+        return g[0], None
     if y[1] is None:
         raise NotDifferentiable("a Dropout in training mode needs its mask output")
     rate = 0.5 if ratio is None else ratio.astype(g[0].dtype)
-    return np.where(training, g[0] * y[1] / (1 - rate), g[0])
+    return np.where(training, g[0] * y[1] / (1 - rate), g[0]), None
 
 
 def extremum(g: Sym, y: Sym, *xs: Sym) -> tuple[Sym, ...]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.sym import Sym
 
 
@@ -60,11 +59,9 @@ class Windows:
             return t
         if (self.strides == self.kernel).all() and (self.dilations == 1).all():
             return self.uncovered(_repeated(t, self.kernel))
-        channels = t.shape[1]
-        if not isinstance(channels, int):
-            raise NotDifferentiable(f"the number of channels of {self.wide.name!r} is not known")
-        ones = np.ones((channels, 1, *self.kernel), helper.tensor_dtype_to_np_dtype(t.dtype))
-        return self.uncovered(t.op("ConvTranspose", ones, group=channels, **self.steps))
+        one = np.ones((1, 1, *self.kernel), helper.tensor_dtype_to_np_dtype(t.dtype))
+        planes = t.reshape(np.concatenate([t.lift([-1, 1]), t.dims[2:]]))
+        return self.uncovered(planes.op("ConvTranspose", one, **self.steps)).shaped_as(self.wide)
 
 
 def windows(

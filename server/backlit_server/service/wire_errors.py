@@ -14,10 +14,11 @@ DETAILS_KEY = "grpc-status-details-bin"
 REQUEST_KEY = "x-request-id"
 CODES = {code.name: code for code in grpc.StatusCode}
 
-# gRPC drops metadata beyond 8 KB; the message travels twice in it, once percent-encoded.
-LONGEST_MESSAGE = 1500
-LONGEST_DETAIL = 300
-MOST_DETAILS = 8
+# From 8 KB of metadata on, gRPC drops calls at random. The message is in it twice: in the details in base64, and as
+# it is with three bytes for each that is not ASCII. So at worst: 3 * 1200 + 4/3 * (1200 + 6 * 170), under 7 KB.
+LONGEST_MESSAGE = 1200
+LONGEST_DETAIL = 150
+MOST_DETAILS = 6
 
 
 def known(error: Exception, request_id: str) -> BacklitError:

@@ -140,12 +140,12 @@ class WorkerProcess:
         self._questions.clear()
 
     async def kill(self) -> str:
-        """Ends the process if it has not ended by itself; why it ended, as far as that is known at once."""
+        """Ends the process unless it ends by itself at once; why it ended, as far as that is known by now."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._child.wait(), CAUSE_SECONDS)
         if self._child.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._child.kill()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._child.wait(), CAUSE_SECONDS)
         return cause(self._child.returncode)
 
     async def release(self) -> None:
@@ -209,5 +209,5 @@ class WorkerProcess:
 def cause(status: int | None) -> str:
     """How a process ended, in a word or two."""
     if status is None:
-        return "still ending"
+        return "it did not end by itself"
     return f"exit status {status}" if status >= 0 else signal.Signals(-status).name

@@ -1,0 +1,61 @@
+"""The shared models by name, inputs that fit them, and one run in ONNX Runtime."""
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import helper
+
+CLASSIFIERS = (
+    "age-resnet10-dlib",
+    "catsordogs-nhwc",
+    "digits40-cnn-gap",
+    "digits40-vit-tiny",
+    "edgenext_xx_small",
+    "efficientnet-lite0",
+    "efficientnet-lite0-qdq-int8",
+    "gender-dlib",
+    "mnist-cntk",
+    "mnist-dianna",
+    "mnist-optimized",
+    "mobilevit_xxs",
+    "opennsfw-nhwc-tf2onnx",
+    "pplcnet-orientation",
+    "ppocr-textcls-mobilenetv3",
+    "shufflenet_v2_x0_5",
+    "squeezenet11-ndf",
+    "squeezenet11-qdq-int8",
+    "ultraface-rfb320",
+    "vit_tiny_patch16_224",
+    "vww96-mnv1-nhwc",
+)
+# No layer to look at: integers throughout, and audio.
+OTHERS = ("squeezenet11-qoperator", "silero-vad")
+OPEN_SIZES = (2, 3, 48, 192)  # a batch of two; the only open picture size among these models is 48x192
+SPECIAL = {"sr": np.array(16000), "state": np.zeros((2, 2, 128), np.float32), "input": np.zeros((2, 512), np.float32)}
+
+
+def feeds(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    """Random inputs of the declared shapes, two images where the batch is free."""
+    random = np.random.default_rng(0)
+    weights = {t.name for t in model.graph.initializer}
+    audio = any(i.name == "sr" for i in model.graph.input)
+    found = {}
+    for value in model.graph.input:
+        tensor = value.type.tensor_type
+        if audio:
+            found[value.name] = SPECIAL[value.name]
+        elif value.name not in weights:
+            shape = [d.dim_value if d.dim_value > 0 else OPEN_SIZES[k] for k, d in enumerate(tensor.shape.dim)]
+            found[value.name] = random.random(shape, np.float32).astype(
+                helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+            )
+    return found
+
+
+def run(model: onnx.ModelProto, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """All outputs by name, computed on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return {name: np.asarray(value) for name, value in zip(names, session.run(names, inputs), strict=True)}
