@@ -21,7 +21,7 @@ import pytest
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto import backlit_pb2_grpc as services
 from backlit_server.service import transport
-from backlit_server.settings import BadSettings, Settings
+from backlit_server.settings import MB, BadSettings, Settings
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from test_service import SECONDS, collected, question, upload_parts
@@ -37,7 +37,7 @@ STAND_IN = """
     from pathlib import Path
     sys.path.insert(0, os.environ["TESTS"])
     from test_service import FakeAdmission, FakeDevice, FakePool
-    from backlit_server import __main__
+    from backlit_server.__main__ import main
 
     async def passed(gate):
         while not (Path(os.environ["GATES"]) / gate).exists():
@@ -58,8 +58,9 @@ STAND_IN = """
                 if request.question.method == "gated":
                     await passed("go")
 
-    __main__.Pool, __main__.Launcher = Pool, FakeAdmission
-    sys.exit(__main__.main())
+    from backlit_server.service import command
+    command.Pool, command.Launcher = Pool, FakeAdmission
+    sys.exit(main())
 """
 
 
@@ -148,9 +149,16 @@ async def health(channel: grpc.aio.Channel, service: str = "") -> int:
 
 
 def test_the_front_process_imports_neither_onnx_nor_onnxruntime_nor_pillow():
-    script = "import sys, backlit_server.__main__; print(sorted({'onnx', 'onnxruntime', 'PIL'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    script = """
+        import sys
+        from backlit_server.__main__ import main
+        main()
+        assert "grpc" in sys.modules and "backlit_server.workers.pool" in sys.modules
+        print(sorted({"onnx", "onnxruntime", "onnx_graphsurgeon", "PIL"} & set(sys.modules)))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), "--show-config"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_show_config_prints_and_ends():
@@ -170,15 +178,16 @@ def test_settings_that_do_not_fit_end_in_one_line_and_status_2(flags, tmp_path):
 
 def test_a_port_that_is_taken_ends_in_one_line_and_status_2(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        done = run("--port", str(listener.getsockname()[1]), "--store", str(tmp_path), GRPC_VERBOSITY="NONE")
-    assert done.returncode == 2
-    assert "the port is taken" in done.stderr.splitlines()[-1]
+        port = listener.getsockname()[1]
+        done = run("--port", str(port), "--store", str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"backlit-server: cannot listen on 127.0.0.1:{port}: Address already in use\n"
 
 
 def test_a_store_that_cannot_be_written_ends_in_one_line_and_status_2(tmp_path):
     (tmp_path / "file").touch()
     done = run("--port", "0", "--store", str(tmp_path / "file" / "store"))
-    assert done.returncode == 2
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "cannot keep models in" in done.stderr
 
 
@@ -225,6 +234,31 @@ async def test_calls_that_outlast_the_grace_are_cut_off(tmp_path):
             with pytest.raises(grpc.aio.AioRpcError):
                 await anext(answers)
         assert started.stopped() == 0
+
+
+async def test_kill_9_in_the_middle_of_an_upload_loses_nothing_that_had_arrived(tmp_path):
+    data = os.urandom(3 * MB + 5)
+    parts = upload_parts(data, name="big")
+    asked = pb.GetUploadRequest(digest=parts[0].header.digest)
+    with server(tmp_path) as started:
+        async with grpc.aio.insecure_channel(started.address()) as channel:
+            call = models(channel).Upload()
+            for part in parts[:3]:
+                await call.write(part)
+            async with asyncio.timeout(SECONDS):
+                while (await models(channel).GetUpload(asked)).committed < 2 * MB:
+                    await asyncio.sleep(0.01)
+            started.process.kill()
+            with pytest.raises(grpc.aio.AioRpcError) as lost:
+                await call
+            assert lost.value.code() == grpc.StatusCode.UNAVAILABLE
+    with server(tmp_path) as started:
+        async with grpc.aio.insecure_channel(started.address()) as channel:
+            assert (await models(channel).GetUpload(asked)).committed == 2 * MB
+            rest = upload_parts(data, name="big", offset=2 * MB)
+            answer = await models(channel).Upload(iter(rest), timeout=SECONDS)
+            assert (answer.known, answer.model.size) == (False, len(data))
+            assert (await list_models(channel)).models[0].name == "big"
 
 
 @pytest.mark.parametrize("said", ["", "something\n"])

@@ -44,7 +44,7 @@ class Engine:
         model = self._models.get(question.model)
         inputs, prepared = self._inputs(question, model)
         maker = Maker(question, model, self.provider, self.versions, prepared)
-        for first, feeds in pieces(inputs, model.anatomy.batch.dynamic):
+        for first, feeds in pieces(inputs, model.anatomy.inputs, lambda: model.batching[0]):
             for answer in self._answers(question, model, feeds):
                 yield respond(answer, first, maker)
 

@@ -1,6 +1,6 @@
 """The model's inputs, as they must be before anything runs: names, dtypes, shapes, finite numbers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from backlit_proto.errors import BadQuestion
@@ -29,7 +29,7 @@ def checked(given: Mapping[str, np.ndarray], expected: tuple[Spec, ...]) -> dict
         raise BadQuestion(f"the model's inputs are {_listed(names)}; these came: {_listed(given)}")
     for one in expected:
         _check(one, given[one.name])
-    batches = {name: array.shape[0] for name, array in given.items() if array.ndim}
+    batches = {one.name: given[one.name].shape[0] for one in expected if one.batched}
     if len(set(batches.values())) > 1:
         raise BadQuestion(f"the inputs disagree on how many images there are: {batches}")
     return dict(given)
@@ -64,14 +64,22 @@ def _advice(array: np.ndarray, expected: Spec) -> str:
     return ""
 
 
-def pieces(inputs: Mapping[str, np.ndarray], dynamic: bool) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+def pieces(
+    inputs: Mapping[str, np.ndarray], expected: tuple[Spec, ...], together: Callable[[], bool]
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     """The batch as it can run: whole, or image by image; with the index of the first image."""
-    count = next(iter(inputs.values())).shape[0] if next(iter(inputs.values())).ndim else 1
-    if dynamic or count == 1:
+    count = max((inputs[one.name].shape[0] for one in expected if one.batched), default=1)
+    if count == 1 or together():
         yield 0, dict(inputs)
         return
     for image in range(count):
-        yield image, {name: array[image : image + 1] for name, array in inputs.items()}
+        yield image, alone(inputs, expected, image)
+
+
+def alone(inputs: Mapping[str, np.ndarray], expected: tuple[Spec, ...], image: int) -> dict[str, np.ndarray]:
+    """One image of a batch."""
+    batched = {one.name for one in expected if one.batched}
+    return {name: array[image : image + 1] if name in batched else array for name, array in inputs.items()}
 
 
 def _shape(shape: tuple[int, ...]) -> str:

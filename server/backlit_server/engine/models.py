@@ -1,5 +1,6 @@
 """Models as a worker holds them: verified bytes, their anatomy, and sessions opened on first use."""
 
+import functools
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -9,12 +10,24 @@ from typing import Any
 
 import numpy as np
 import onnx
-
 from backlit_proto.errors import CorruptModel, NotExplainable, UnknownModel
+
 from backlit_server.engine.inputs import expected_image
 from backlit_server.engine.runtime import Runtime, Session
 from backlit_server.engine.targets import Classes
-from backlit_server.graph import Cut, Recipe, canonical, cut, examine, linear_weights, method_graph, with_outputs
+from backlit_server.engine.trial import batches
+from backlit_server.graph import (
+    Cut,
+    Recipe,
+    canonical,
+    cut,
+    examine,
+    explained,
+    linear_weights,
+    method_graph,
+    pruned,
+    with_outputs,
+)
 from backlit_server.methods import METHODS
 
 INSTEAD = "grad-cam"
@@ -82,6 +95,24 @@ class OpenModel:
                 f"{self.anatomy.head.explanation}. Use {INSTEAD}, which is the same map where both apply"
             )
         return Recipe(row.bound(parameters), row.needs, row.outputs, self.anatomy.axes_of(layer), linear)
+
+    @functools.cached_property
+    def batching(self) -> tuple[bool, str]:
+        """Whether several images go through in one run, found out by trying."""
+        return batches(self.anatomy, self.forward)
+
+    def forward(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """A plain forward pass: the model's outputs and the scores."""
+        return self._plain().session.run(inputs)
+
+    def explained(self, method: str, layer: str, parameters: Mapping[str, Any]) -> onnx.ModelProto:
+        """The whole model as one file, with features, scores, seed and the heatmap of a method."""
+        backbone = self.backbone(method, layer)
+        if not (backbone.cut and METHODS[method].needs_seed):
+            raise NotExplainable(f"{method} is no part of a file: its answer is a tensor of the model itself")
+        at, scores = backbone.cut.layer, self.anatomy.scores.name
+        whole = explained(backbone.cut.backbone, at, scores, self.recipe(at, method, parameters))
+        return pruned(whole, {o.name for o in whole.graph.output} - {f"grad/{at}"})
 
     def spatial(self, layer: str, features: np.ndarray) -> np.ndarray:
         """Features of a layer in the order N, C, H, W."""

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 from backlit_proto.errors import BadModel, BadQuestion, InternalError, Overloaded
 
-QUIET = 3  # errors only: what a caller can do something about is raised, not logged
+QUIET = 4  # what goes wrong is raised, and told to the caller; it need not fill the log as well
 
 
 @functools.cache

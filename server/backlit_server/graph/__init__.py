@@ -8,7 +8,10 @@ from backlit_server.graph.canonical import canonical as canonical
 from backlit_server.graph.cut import Cut as Cut
 from backlit_server.graph.cut import cut as cut
 from backlit_server.graph.formula import with_formula as with_formula
+from backlit_server.graph.layers import Layer as Layer
 from backlit_server.graph.linear import linear_weights as linear_weights
 from backlit_server.graph.method import Recipe as Recipe
+from backlit_server.graph.method import explained as explained
 from backlit_server.graph.method import method_graph as method_graph
+from backlit_server.graph.prune import pruned as pruned
 from backlit_server.graph.prune import with_outputs as with_outputs

@@ -29,6 +29,11 @@ class Spec:
     dim_names: tuple[str, ...]
     layout: str = ""
 
+    @property
+    def batched(self) -> bool:
+        """Whether the first axis counts images: it is free, or was fixed to one at export."""
+        return bool(self.shape) and self.shape[0] in (-1, 1)
+
 
 @dataclass(frozen=True)
 class Batch:

@@ -105,11 +105,10 @@ async def _answer(settings: Settings, pool: Pool, front: Front, stop: asyncio.Ev
 
 
 def _announce(settings: Settings, pool: Pool, address: str) -> None:
-    for device in pool.devices:
-        LOG.info("worker ready", extra={"facts": {"device": device.name, "provider": device.provider}})
     if settings.token_file and not settings.tls_cert and not transport.loopback(settings.host):
         LOG.warning("the token travels in plaintext: anybody on the way can read it; give --tls-cert and --tls-key")
-    facts = {"address": address, "tls": bool(settings.tls_cert), "store": str(settings.store)}
+    devices = ", ".join(f"{device.name} ({device.provider})" for device in pool.devices)
+    facts = {"address": address, "tls": bool(settings.tls_cert), "devices": devices, "store": str(settings.store)}
     LOG.info("listening", extra={"facts": facts})
     print(f"backlit-server listening on {address}", flush=True)
 

@@ -1,6 +1,7 @@
 """How the server is reached: address, TLS, and the limits of a connection."""
 
 import ipaddress
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -48,12 +49,8 @@ def bind(server: grpc.aio.Server, settings: Settings, tls: grpc.ServerCredential
     """Opens the port; the address that is listened on."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"{host}:{settings.port}"
-    try:
-        port = server.add_insecure_port(address) if tls is None else server.add_secure_port(address, tls)
-    except RuntimeError as error:
-        raise BadSettings(
-            f"cannot listen on {address}: the port is taken, or the address is not this machine's ({error})"
-        ) from None
+    _try(settings.host, settings.port, address)
+    port = server.add_insecure_port(address) if tls is None else server.add_secure_port(address, tls)
     return f"{host}:{port}"
 
 
@@ -63,6 +60,17 @@ def loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:  # a name: who can tell where it points
         return False
+
+
+def _try(host: str, port: int, address: str) -> None:
+    """Opens and closes the port: gRPC does not tell why it cannot."""
+    try:
+        (family, _, _, _, resolved), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(resolved)
+    except OSError as error:
+        raise BadSettings(f"cannot listen on {address}: {error.strerror}") from None
 
 
 def _allow_plaintext(settings: Settings) -> None:

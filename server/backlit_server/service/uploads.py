@@ -70,3 +70,4 @@ async def landed(function: Callable[P, T], *arguments: P.args, **keywords: P.kwa
         return await asyncio.shield(work)
     finally:
         await asyncio.wait([work])
+        work.exception()  # when the caller has left, nobody else asks for it

@@ -119,12 +119,22 @@ class Supervisor:
         await self._bury(process)
 
     async def _bury(self, process: WorkerProcess) -> str:
-        """Ends a worker, if it has not ended by itself, and tells its callers; what it died of."""
+        """Ends a worker, if it has not ended by itself, and tells its callers; what it died of.
+
+        Done to its end even where the caller is cancelled meanwhile: otherwise threads and sockets stay behind.
+        """
         self.device = replace(self.device, ready=False)
+        burial = asyncio.create_task(self._burial(process))
+        try:
+            return await asyncio.shield(burial)
+        except asyncio.CancelledError:
+            await burial
+            raise
+
+    async def _burial(self, process: WorkerProcess) -> str:
         cause = await process.kill()
         process.abandon(lambda: self._loss(cause))
-        # Not even stopping the server keeps what a dead worker had from being given back.
-        await asyncio.shield(process.release())
+        await process.release()
         return cause
 
     def _loss(self, cause: str) -> BacklitError:

@@ -1,0 +1,79 @@
+"""The child that opens an uploaded file: `python -m backlit_server.admission card|export MODEL --result FILE`.
+
+Whatever the file does to onnx or ONNX Runtime, it does to this process. A refusal is exit status 3 and
+one JSON object on standard output; anything else that is not 0 is a crash.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is imported
+
+import onnx
+from backlit_proto.errors import BacklitError, BadModel
+from google.protobuf.message import DecodeError
+
+from backlit_server.admission.card import card_of
+from backlit_server.admission.trial import try_out
+from backlit_server.engine.models import OpenModel
+from backlit_server.engine.runtime import Runtime
+from backlit_server.methods import bind
+
+REFUSED = 3
+THREADS = 2
+
+
+def main() -> int:
+    """Does what the command line says; the exit status."""
+    parser = argparse.ArgumentParser(prog="backlit_server.admission", description=__doc__)
+    parser.add_argument("action", choices=ACTIONS)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--result", type=Path, required=True)
+    parser.add_argument("--layer", default="")
+    parser.add_argument("--method", default="grad-cam")
+    arguments = parser.parse_args()
+    try:
+        arguments.result.write_bytes(ACTIONS[arguments.action](arguments))
+    except BacklitError as error:
+        print(json.dumps({"reason": error.reason(), "message": error.message, "details": error.details}))
+        return REFUSED
+    return 0
+
+
+def card(arguments: argparse.Namespace) -> bytes:
+    """The card, after a trial run."""
+    file = read(arguments.model)
+    runtime = Runtime("cpu", THREADS)
+    model = OpenModel(file, runtime)
+    return card_of(file, model, try_out(file, model, runtime)).SerializeToString()
+
+
+def export(arguments: argparse.Namespace) -> bytes:
+    """The model with its features, its seed and the heatmap of a method."""
+    model = OpenModel(read(arguments.model), Runtime("cpu", THREADS))
+    return model.explained(arguments.method, arguments.layer, bind(arguments.method, {})).SerializeToString()
+
+
+ACTIONS: dict[str, Callable[[argparse.Namespace], bytes]] = {"card": card, "export": export}
+
+
+def read(path: Path) -> onnx.ModelProto:
+    """The uploaded file, parsed; BadModel when it is something else."""
+    data = path.read_bytes()
+    try:
+        model = onnx.load_model_from_string(data)
+    except DecodeError:
+        raise BadModel("the file is not an ONNX model: it cannot be parsed") from None
+    if not model.HasField("graph"):
+        raise BadModel("the file is not an ONNX model: it holds no graph")
+    return model
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # the interpreter's own way out waits for the runtime's threads

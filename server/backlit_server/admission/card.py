@@ -1,0 +1,92 @@
+"""The card: what the server found in an uploaded file, as a message."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BacklitError
+from backlit_proto.tensors import DTYPES
+
+from backlit_server.engine.models import OpenModel
+from backlit_server.graph import Layer, Spec
+from backlit_server.methods import METHODS
+
+LAYOUTS = {"NCHW": pb.LAYOUT_NCHW, "NHWC": pb.LAYOUT_NHWC, "": pb.LAYOUT_UNSPECIFIED}
+HEADS = {
+    "pooling + linear": pb.HEAD_KIND_POOLING_LINEAR,
+    "convolution + pooling": pb.HEAD_KIND_CONVOLUTION_POOLING,
+    "flatten + dense": pb.HEAD_KIND_FLATTEN_DENSE,
+    "other": pb.HEAD_KIND_OTHER,
+}
+DATA_TYPES = {dtype.name: data_type for data_type, dtype in DTYPES.items()} | {"bfloat16": pb.DATA_TYPE_BFLOAT16}
+
+
+def card_of(file: onnx.ModelProto, model: OpenModel, scores: np.ndarray | None) -> pb.Card:
+    """The card of an uploaded file that was opened; `scores` are those of a trial run."""
+    anatomy = model.anatomy
+    refusals = dict(_refusals(model))
+    return pb.Card(
+        inputs=[pb.Input(tensor=_spec(i), layout=LAYOUTS[i.layout]) for i in anatomy.inputs],
+        outputs=[_spec(o) for o in anatomy.outputs],
+        scores=_scores(model, scores),
+        layers=[_layer(layer) for layer in anatomy.layers],
+        default_layer=anatomy.default_layer,
+        default_layer_reason=anatomy.default_layer_reason,
+        head=pb.Head(
+            kind=HEADS[anatomy.head.kind],
+            explanation=anatomy.head.explanation,
+            operators=anatomy.head.operators,
+            operators_without_rule=sorted(
+                {op for e in refusals.values() for op in e.details.get("ops", "").split(", ") if op}
+            ),
+        ),
+        methods=[_support(name, refusals) for name in METHODS],
+        batch=pb.Batch(dynamic=model.batching[0], explanation=model.batching[1]),
+        opset=max((o.version for o in file.opset_import if o.domain in ("", "ai.onnx")), default=0),
+        ir_version=file.ir_version,
+        producer=anatomy.producer,
+        parameters=anatomy.parameters,
+    )
+
+
+def _refusals(model: OpenModel) -> Iterator[tuple[str, BacklitError]]:
+    """The methods that fail at the default layer: each is really built, so the card promises nothing else."""
+    for name, row in METHODS.items():
+        try:
+            backbone = model.backbone(name, "")
+            if row.needs_seed and backbone.cut:
+                model.head(backbone.cut, name, {p.name: p.default for p in row.parameters})
+        except BacklitError as error:
+            yield name, error
+
+
+def _support(name: str, refusals: dict[str, BacklitError]) -> pb.MethodSupport:
+    why_not = refusals[name].message if name in refusals else ""
+    return pb.MethodSupport(method=name, available=name not in refusals, why_not=why_not)
+
+
+def _scores(model: OpenModel, found: np.ndarray | None) -> pb.Scores:
+    scores = model.anatomy.scores
+    tensor = pb.TensorSpec(name=scores.name)
+    if found is not None:
+        tensor.data_type = DATA_TYPES.get(found.dtype.name, pb.DATA_TYPE_UNSPECIFIED)
+        tensor.shape.extend([-1, *found.shape[1:]])
+        tensor.dim_names.extend("" for _ in found.shape)
+    return pb.Scores(tensor=tensor, output=scores.output, activation=scores.activation, explanation=scores.explanation)
+
+
+def _spec(spec: Spec) -> pb.TensorSpec:
+    data_type = DATA_TYPES.get(spec.dtype, pb.DATA_TYPE_UNSPECIFIED)
+    return pb.TensorSpec(name=spec.name, data_type=data_type, shape=spec.shape, dim_names=spec.dim_names)
+
+
+def _layer(layer: Layer) -> pb.Layer:
+    return pb.Layer(
+        name=layer.name,
+        node=layer.node,
+        operator=layer.operator,
+        shape=layer.shape,
+        on_every_path=layer.on_every_path,
+        axes=layer.axes,
+    )

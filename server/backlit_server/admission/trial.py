@@ -1,0 +1,28 @@
+"""The trial run of an uploaded file: it runs, and what it was rewritten to computes the same."""
+
+import numpy as np
+import onnx
+from backlit_proto.errors import BadModel, BadQuestion
+
+from backlit_server.engine.models import OpenModel
+from backlit_server.engine.runtime import Runtime
+from backlit_server.engine.trial import same, sample
+
+
+def try_out(file: onnx.ModelProto, model: OpenModel, runtime: Runtime) -> np.ndarray | None:
+    """The scores of one made-up image; None where its free sizes could not be guessed.
+
+    BadModel when the uploaded file and its rewriting differ, or the file does not run at all.
+    """
+    inputs = sample(model.anatomy, 1, seed=0)
+    try:
+        theirs = runtime.open(file).run(inputs)
+        ours = model.forward(inputs)
+    except BadQuestion as error:
+        if any(n < 0 for spec in model.anatomy.inputs for n in spec.shape[1:]):
+            return None
+        raise BadModel(f"the model does not run on an input of its own shape: {error}") from error
+    for name, array in theirs.items():
+        if not same(ours[name], array):
+            raise BadModel(f"rewritten for explaining, the model computes another {name!r} than the uploaded file")
+    return ours[model.anatomy.scores.name]

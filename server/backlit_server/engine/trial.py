@@ -1,0 +1,54 @@
+"""Trial runs on made-up inputs: do images go in batches?"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from backlit_proto.errors import BadQuestion
+
+from backlit_server.engine.inputs import alone
+from backlit_server.graph import Anatomy, Spec
+
+FREE_SIDE = 224  # height and width where the file leaves them open
+TOLERANCE = 1e-3
+
+Forward = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+
+
+def batches(anatomy: Anatomy, forward: Forward) -> tuple[bool, str]:
+    """Whether two different images give the same scores alone and together, and what was found."""
+    if not anatomy.batch.dynamic:
+        return False, anatomy.batch.explanation
+    together, name = sample(anatomy, 2, seed=1), anatomy.scores.name
+    try:
+        each = [forward(alone(together, anatomy.inputs, i))[name] for i in range(2)]
+        if same(forward(together)[name], np.concatenate(each)):
+            return True, "two different images give the same scores together and alone"
+    except (BadQuestion, ValueError):  # the runtime refuses, or the scores have no axis for the batch
+        pass
+    return False, "two images together do not give what each gives alone, so they go one by one"
+
+
+def same(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    """Equal up to rounding, in units of the largest value."""
+    if ours.shape != theirs.shape or not np.issubdtype(ours.dtype, np.floating):
+        return np.array_equal(ours, theirs)
+    scale = np.nanmax(np.abs(theirs), initial=0)
+    return np.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE * float(scale), equal_nan=True)
+
+
+def sample(anatomy: Anatomy, count: int, seed: int) -> Mapping[str, np.ndarray]:
+    """Random inputs: `count` images, free sizes guessed."""
+    random = np.random.default_rng(seed)
+    return {spec.name: _made_up(spec, count, random) for spec in anatomy.inputs}
+
+
+def _made_up(spec: Spec, count: int, random: np.random.Generator) -> np.ndarray:
+    side = dict.fromkeys("HW", FREE_SIDE)
+    free = [side.get(axis, 1) for axis in spec.layout] or [1] * len(spec.shape)
+    shape = [n if n >= 0 else guess for n, guess in zip(spec.shape, free, strict=True)]
+    if spec.batched and spec.shape[0] < 0:
+        shape[0] = count
+    dtype = np.dtype(spec.dtype)
+    if np.issubdtype(dtype, np.floating):
+        return random.normal(size=shape).astype(dtype)
+    return random.integers(0, 2, shape).astype(dtype)

@@ -1,0 +1,264 @@
+"""The walk: what it refuses, what it leaves alone, and that whole networks have the slopes they say."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper, parser
+
+from backlit_proto.errors import BadQuestion, NotDifferentiable
+from backlit_server.graph import differentiate
+from backlit_server.graph.vjp import VJPS
+
+HEADER = '<ir_version: 10, opset_import: ["" : 21]>'
+
+
+def model(text: str, **weights: np.ndarray) -> onnx.ModelProto:
+    made = parser.parse_model(f"{HEADER} net {text}")
+    made.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in weights.items())
+    return made
+
+
+def run(made: onnx.ModelProto, **feeds: np.ndarray) -> dict[str, np.ndarray]:
+    onnx.checker.check_model(made)
+    session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [o.name for o in session.get_outputs()]
+    return dict(zip(names, session.run(names, feeds), strict=True))
+
+
+def added(made: onnx.ModelProto) -> list[str]:
+    """The operators that were added."""
+    return sorted(node.op_type for node in made.graph.node if node.name.startswith("grad/"))
+
+
+RELU = "(float[N,3] x) => (float[N,3] y) { y = Relu(x) }"
+X = np.array([[1, -2, 3], [-4, 5, -6]], np.float32)
+G = np.array([[1, 1, -1], [1, 2, 3]], np.float32)
+
+
+def test_the_faces_of_the_model_stay_and_gradients_are_added() -> None:
+    made = differentiate(model(RELU), ["y"], ["x"])
+    assert [i.name for i in made.graph.input] == ["x", "grad/y"]
+    assert [o.name for o in made.graph.output] == ["y", "grad/x"]
+    assert made.graph.input[1].type == made.graph.output[0].type
+    got = run(made, x=X, **{"grad/y": G})
+    assert np.array_equal(got["y"], np.maximum(X, 0))
+    assert np.array_equal(got["grad/x"], G * (X > 0))
+
+
+def test_the_given_model_is_not_changed() -> None:
+    given = model(RELU)
+    before = given.SerializeToString()
+    differentiate(given, ["y"], ["x"])
+    assert given.SerializeToString() == before
+
+
+def test_a_variant_is_the_table_plus_a_row() -> None:
+    guided = {**VJPS, "Relu": lambda g, y, x: np.where((y > 0) & (g > 0), g, 0)}
+    got = run(differentiate(model(RELU), ["y"], ["x"], guided), x=X, **{"grad/y": G})
+    assert np.array_equal(got["grad/x"], G * (X > 0) * (G > 0))
+
+
+def test_inner_tensors_can_be_asked_for_and_asked_about() -> None:
+    net = model("(float[2,3] x) => (float[2,3] y) { h = Exp(x)  k = Mul(h, h)  y = Neg(k) }")
+    got = run(differentiate(net, ["k"], ["h", "x"]), x=X, **{"grad/k": G})
+    assert np.allclose(got["k"], np.exp(2 * X))
+    assert np.allclose(got["grad/h"], G * 2 * np.exp(X))
+    assert np.allclose(got["grad/x"], G * 2 * np.exp(2 * X))
+
+
+def test_weights_have_gradients_too() -> None:
+    net = model("(float[2,3] x) => (float[2,4] y) { y = MatMul(x, w) }", w=np.ones((3, 4), np.float32))
+    got = run(differentiate(net, ["y"], ["w"]), x=X, **{"grad/y": np.ones((2, 4), np.float32)})
+    assert np.allclose(got["grad/w"], X.sum(0)[:, None].repeat(4, 1))
+
+
+def test_several_readers_are_added_in_one_sum() -> None:
+    net = model("(float[2,3] x) => (float[2,3] y) { a = Exp(x)  b = Sin(x)  c = Neg(x)  y = Sum(a, b, c) }")
+    made = differentiate(net, ["y"], ["x"])
+    assert added(made).count("Sum") == 1
+    got = run(made, x=X, **{"grad/y": G})
+    assert np.allclose(got["grad/x"], G * (np.exp(X) + np.cos(X) - 1), atol=1e-5)
+
+
+def test_a_tensor_that_is_used_twice_by_one_node_counts_twice() -> None:
+    net = model("(float[2,3] x) => (float[2,3] y) { y = Mul(x, x) }")
+    assert np.allclose(run(differentiate(net, ["y"], ["x"]), x=X, **{"grad/y": G})["grad/x"], 2 * G * X)
+
+
+def test_nodes_off_the_path_add_nothing() -> None:
+    net = model("(float[2,3] x, float[2,3] z) => (float[2,3] y) { a = NonZero(z)  b = Exp(z)  c = Relu(x)  y = Add(c, b) }")
+    assert added(differentiate(net, ["y"], ["x"])) == ["Greater", "Identity", "Where"]
+
+
+def test_known_shapes_leave_no_shape_arithmetic() -> None:
+    net = model("(float[2,3] x, float[4,1] z) => (float[2,4,1] y) { a = ReduceMean<keepdims=1>(x)  b = Reshape(x, s)  c = Add(b, a)  y = Add(c, z) }", s=np.array([2, 3, 1]))
+    net.graph.node[3].input[0] = "d"
+    net.graph.node.insert(3, helper.make_node("Slice", ["c", "zero", "one", "one"], ["d"]))
+    net.graph.initializer.extend(numpy_helper.from_array(np.array([v]), n) for n, v in (("zero", 0), ("one", 1)))
+    made = differentiate(net, ["y"], ["x"])
+    assert not {"Shape", "Gather", "Range", "Size"} & set(added(made))
+
+
+def test_equal_expressions_are_computed_once() -> None:
+    net = model("(float[2,3] x) => (float[2,3] y) { a = Exp(x)  b = Div(a, x)  c = Div(a, x)  y = Add(b, c) }")
+    assert added(differentiate(net, ["y"], ["x"])).count("Div") == 3  # four, were g / x not shared
+
+
+def test_constants_are_folded_while_building() -> None:
+    ones = {name: np.ones(3, np.float32) for name in ("scale", "bias", "mean", "var")}
+    net = model("(float[N,3,4,4] x) => (float[N,3,4,4] y) { y = BatchNormalization(x, scale, bias, mean, var) }", **ones)
+    assert added(differentiate(net, ["y"], ["x"])) == ["Identity", "Mul"]
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("2,3", "1,3"),
+        ("N,3", "1,1"),
+        ("N,3", "3"),
+        ("N,M", "N,1"),
+        ("N,M", "A,B"),
+        ("A,B", "1"),
+        ("N,M", "K"),
+    ],
+)
+def test_broadcasting_is_undone_for_known_and_for_free_shapes(a: str, b: str) -> None:
+    sizes = {"N": 2, "M": 3, "A": 1, "B": 3, "K": 1}
+    shapes = [tuple(sizes.get(d) or int(d) for d in text.split(",") if d) for text in (a, b)]
+    net = model(f"(float[{a}] a, float[{b}] b) => (float[R,S] y) {{ y = Mul(a, b) }}")
+    left, right = (np.arange(1, np.prod(s) + 1, dtype=np.float32).reshape(s) for s in shapes)
+    g = np.ones(np.broadcast_shapes(*shapes), np.float32)
+    got = run(differentiate(net, ["y"], ["a", "b"]), a=left, b=right, **{"grad/y": g})
+    assert np.array_equal(got["grad/a"], _undone(g * right, left.shape))
+    assert np.array_equal(got["grad/b"], _undone(g * left, right.shape))
+
+
+def _undone(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    g = g.sum(tuple(range(g.ndim - len(shape))))
+    return g.sum(tuple(k for k, d in enumerate(shape) if d == 1 and g.shape[k] != 1), keepdims=True).reshape(shape)
+
+
+def test_every_node_in_the_way_is_named_with_the_path() -> None:
+    net = model("(float[2,2] x) => (float[2] y) { a = Exp(x)  [first] b = Det(a)  [second] c = DFT(a)  d = Concat<axis=0>(b, c)  y = Neg(d) }")
+    rules = {op: rule for op, rule in VJPS.items() if op != "Exp"}
+    with pytest.raises(NotDifferentiable) as refused:
+        differentiate(net, ["y"], ["x"], rules)
+    for word in ("Exp", "Det", "first", "DFT", "second", "'x'", "'y'", "x -> "):
+        assert word in refused.value.message
+    assert refused.value.details["ops"] == "DFT, Det, Exp"
+
+
+def test_rules_that_refuse_are_all_named() -> None:
+    one = {name: np.ones(2, np.float32) for name in ("s", "b", "m", "v")}
+    text = """(float[2,2] x) => (float[2,2] y) {
+        [n1] a, m1, v1 = BatchNormalization<training_mode=1>(x, s, b, m, v)
+        [n2] y, m2, v2 = BatchNormalization<training_mode=1>(a, s, b, m, v) }"""
+    with pytest.raises(NotDifferentiable, match=r"n2, n1.*inference"):
+        differentiate(model(text, **one), ["y"], ["x"])
+
+
+def test_a_tensor_the_outputs_do_not_depend_on_is_refused() -> None:
+    net = model("(float[2,3] x, float[2,3] z) => (float[2,3] y) { y = Exp(x) }")
+    with pytest.raises(NotDifferentiable, match="do not depend on 'z'"):
+        differentiate(net, ["y"], ["x", "z"])
+
+
+def test_a_staircase_has_gradient_zero() -> None:
+    net = model("(float[2,3] x) => (float[2,3] y) { a = Floor(x)  b = Cast<to=7>(a)  y = Cast<to=1>(b) }")
+    got = run(differentiate(net, ["y"], ["x"]), x=X, **{"grad/y": G})
+    assert np.array_equal(got["grad/x"], np.zeros_like(X))
+
+
+def test_whole_numbers_have_no_gradient() -> None:
+    net = model("(int64[2] i, float[3] x) => (float[2] y) { y = Gather(x, i) }")
+    with pytest.raises(NotDifferentiable, match="'i' does not hold floating-point numbers"):
+        differentiate(net, ["y"], ["i"])
+
+
+@pytest.mark.parametrize(("outputs", "wrt"), [(["y"], ["nothing"]), (["nothing"], ["x"]), (["y"], ["x", "x"])])
+def test_a_tensor_that_is_not_there_or_asked_for_twice_is_a_bad_question(outputs: list[str], wrt: list[str]) -> None:
+    with pytest.raises(BadQuestion):
+        differentiate(model(RELU), outputs, wrt)
+
+
+def test_new_names_keep_clear_of_names_inside_subgraphs() -> None:
+    net = model("(float[2,3] x) => (float[2,3] y) { y = Relu(x) }")
+    inner = helper.make_graph(
+        [helper.make_node("Identity", ["y"], ["grad/Greater_0"])],
+        "inner",
+        [],
+        [helper.make_tensor_value_info("grad/Greater_0", TensorProto.FLOAT, [2, 3])],
+    )
+    net.graph.input.append(helper.make_tensor_value_info("c", TensorProto.BOOL, []))
+    net.graph.node.append(helper.make_node("If", ["c"], ["z"], then_branch=inner, else_branch=inner))
+    net.graph.output.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, [2, 3]))
+    got = run(differentiate(net, ["y"], ["x"]), x=X, c=np.array(True), **{"grad/y": G})
+    assert np.array_equal(got["grad/x"], G * (X > 0))
+
+
+def test_a_gradient_can_be_differentiated_again() -> None:
+    once = differentiate(model("(float[2,3] x) => (float[2,3] y) { y = Exp(x) }"), ["y"], ["x"])
+    got = run(differentiate(once, ["grad/x"], ["grad/y"]), x=X, **{"grad/y": G, "grad/grad/x": G})
+    assert np.allclose(got["grad/grad/y"], G * np.exp(X))
+
+
+def test_quantised_tensors_pass_the_gradient_within_their_range() -> None:
+    text = """(float[N] x) => (float[N] y) {
+        a = QuantizeLinear(x, scale, zero)  b = Transpose(a)  y = DequantizeLinear(b, scale, zero) }"""
+    net = model(text, scale=np.float32(0.5), zero=np.int8(10))
+    x = np.array([-100, -69.1, -68.9, 0.2, 58.4, 58.6, 100], np.float32)
+    got = run(differentiate(net, ["y"], ["x"]), x=x, **{"grad/y": np.full(7, 3, np.float32)})
+    assert np.array_equal(got["grad/x"], np.array([0, 0, 3, 3, 3, 0, 0], np.float32))
+
+
+def test_half_precision_sums_in_single() -> None:
+    net = model("(float16[1,1,4,4] x) => (float16[1,1,2,2] y) { y = Slice(x, s, e, a, t) }", s=np.array([3, 3]), e=np.array([-9, -9]), a=np.array([2, 3]), t=np.array([-2, -2]))
+    x, g = np.zeros((1, 1, 4, 4), np.float16), np.arange(4, dtype=np.float16).reshape(1, 1, 2, 2)
+    got = run(differentiate(net, ["y"], ["x"]), x=x, **{"grad/y": g})["grad/x"]
+    assert got.dtype == np.float16
+    assert np.array_equal(got[0, 0, 3::-2, 3::-2], g[0, 0])
+
+
+NETWORKS = [
+    "age-resnet10-dlib",
+    "catsordogs-nhwc",
+    "digits40-cnn-gap",
+    "digits40-vit-tiny",
+    "gender-dlib",
+    "mnist-cntk",
+    "mnist-dianna",
+    "mobilevit_xxs",
+    "pplcnet-orientation",
+    "vww96-mnv1-nhwc",
+]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_along_its_gradient_a_network_climbs_as_steeply_as_the_gradient_is_long(name: str, shared: Path) -> None:
+    """In single precision, across many kinks, random directions drown in rounding; the gradient's own does not."""
+    net = onnx.load(shared / "models" / f"{name}.onnx")
+    given = {t.name for t in net.graph.initializer}
+    (x,) = (i for i in net.graph.input if i.name not in given)
+    y = net.graph.output[0].name
+    made = differentiate(net, [y], [x.name])
+    rng = np.random.default_rng(3)
+    shape = [d.dim_value or 1 for d in x.type.tensor_type.shape.dim]
+    image = rng.uniform(-1, 1, shape).astype(np.float32)
+    plain = onnxruntime.InferenceSession(net.SerializeToString(), providers=["CPUExecutionProvider"])
+    scores = plain.run([y], {x.name: image})[0]
+    seed = rng.standard_normal(scores.shape).astype(np.float32)
+    got = run(made, **{x.name: image, f"grad/{y}": seed})
+    assert np.allclose(got[y], scores, rtol=1e-4, atol=1e-6)
+    g = got[f"grad/{x.name}"].astype(np.float64)
+    length = np.linalg.norm(g)
+    errors = []
+    for step in (1e-2, 3e-3, 1e-3, 3e-4):
+        move = step * np.linalg.norm(image) * g / length
+        ends = [(image + sign * move).astype(np.float32) for sign in (1, -1)]
+        up, down = (plain.run([y], {x.name: end})[0].astype(np.float64) for end in ends)
+        way = np.vdot(ends[0].astype(np.float64) - ends[1], g) / length
+        errors.append(abs(np.vdot(seed, up - down) / way / length - 1))
+    assert min(errors) < 2e-2, errors
