@@ -24,6 +24,7 @@ AFFINE = frozenset((
     "Flatten", "Gather", "Gemm", "GlobalAveragePool", "Identity", "MatMul", "Mul", "Pad", "ReduceMean", "ReduceSum",
     "Reshape", "Shape", "Slice", "Split", "Squeeze", "Sub", "Transpose", "Unsqueeze",
 ))  # fmt: skip
+TRIALS = 2  # random features that W has to explain, each thousands of numbers
 POOLINGS = frozenset(("AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum"))
 
 
@@ -40,12 +41,12 @@ def linear_weights(model: ModelProto, layer: str, scores: str) -> np.ndarray | N
     whole = _probe(made, axes)
     if whole is None:
         return None
-    features = np.random.default_rng(0).normal(0.5, 1, (3, *whole.shape[1:])).astype(whole.dtype)
-    mean = whole.mean(features)
-    if not whole.agrees(features, whole(np.broadcast_to(mean, features.shape).astype(whole.dtype))):
+    features = np.random.default_rng(0).normal(0.5, 1, (TRIALS, *whole.shape[1:])).astype(whole.dtype)
+    mean, answers = whole.mean(features), whole(features)
+    if not whole.same(answers, whole(np.broadcast_to(mean, features.shape).astype(whole.dtype))):
         return None
     weights, bias = (_behind_pooling(made, scores, whole) or whole).weights()
-    return weights.astype(np.float32) if whole.agrees(features, mean.reshape(3, -1) @ weights + bias) else None
+    return weights.astype(np.float32) if whole.same(answers, mean.reshape(TRIALS, -1) @ weights + bias) else None
 
 
 def _probe(made: Cut, axes: str) -> Probe | None:

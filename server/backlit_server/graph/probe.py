@@ -21,12 +21,17 @@ PRECISION: dict[int, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Probe:
-    """A head with one input. `axes` names the axes of its features, `shape` are their sizes, rows of one run first."""
+    """A head with one input. `axes` names the axes of its features, `shape` are their sizes, rows of one run first.
+
+    `tiles`: whether a run may have fewer rows than that.
+    """
 
     session: ReferenceEvaluator
+    name: str
     axes: str
     shape: tuple[int, ...]
     dtype: np.dtype
+    tiles: bool
     lift: float
     tolerance: float
 
@@ -40,10 +45,9 @@ class Probe:
         spatial = tuple(k for k, axis in enumerate(self.axes) if axis in "HW")
         return features.mean(spatial, np.float64, keepdims=True)
 
-    def agrees(self, features: np.ndarray, scores: np.ndarray) -> bool:
-        """Whether the head's scores of these features are the expected ones, within what rounding explains."""
-        got = self(features)
-        return bool(np.abs(got - scores).max() <= self.tolerance * np.abs(got).max())
+    def same(self, got: np.ndarray, expected: np.ndarray) -> bool:
+        """Whether two sets of scores differ by no more than rounding explains."""
+        return bool(np.abs(got - expected).max() <= self.tolerance * np.abs(got).max())
 
     def weights(self) -> tuple[np.ndarray, np.ndarray]:
         """How the scores (channels, classes) answer to each channel, and the scores (classes,) of nothing at all."""
@@ -60,10 +64,10 @@ class Probe:
 
     def _run(self, features: np.ndarray) -> np.ndarray:
         count, rows = len(features), self.shape[0]
-        if count < rows:
+        if count < rows and not self.tiles:
             features = np.concatenate([features, np.zeros((rows - count, *features.shape[1:]), self.dtype)])
-        scores = np.asarray(self.session.run(None, {self.session.input_names[0]: features})[0])
-        return scores.reshape(rows, -1)[:count].astype(np.float64)
+        (scores,) = self.session.run(None, {self.name: features})
+        return np.asarray(scores).reshape(len(features), -1)[:count].astype(np.float64)
 
 
 def probe(head: ModelProto, kind: Kind, axes: str, rows_tile: bool) -> Probe | None:
@@ -76,4 +80,5 @@ def probe(head: ModelProto, kind: Kind, axes: str, rows_tile: bool) -> Probe | N
     rows = max(1, min(sizes["C"], PIECE // math.prod(shape))) if rows_tile else fixed
     # onnx's own evaluator: small heads need no threads, and it leaves ONNX Runtime's pools alone.
     session = ReferenceEvaluator(head)
-    return Probe(session, axes, (rows, *shape), helper.tensor_dtype_to_np_dtype(kind.dtype), *PRECISION[kind.dtype])
+    dtype = helper.tensor_dtype_to_np_dtype(kind.dtype)
+    return Probe(session, head.graph.input[0].name, axes, (rows, *shape), dtype, rows_tile, *PRECISION[kind.dtype])

@@ -18,14 +18,17 @@ RANGES = {
 
 
 def quantize(g: Sym, y: Sym, x: Sym, scale: Sym, zero: Sym | None, *, axis: int, block_size: int, **_: Any) -> Sym:
-    """y = round(x / scale) + zero, cut to the range of its type."""
-    g_apart, steps = (_apart(t, axis, block_size) for t in (g, x.astype(g.dtype)))
-    step = _column(scale, x, axis, block_size).astype(g.dtype)
-    place = steps / step
-    if zero is not None:
-        place = place + _column(zero, x, axis, block_size).astype(g.dtype)
-    least, most = (float(bound) for bound in RANGES.get(y.dtype, (-np.inf, np.inf)))
-    return np.where((place >= least) & (place <= most), g_apart / step, 0).shaped_as(x)
+    """y = round(x / scale) + zero, cut to the range of its type; what lies on an end of the range counts as cut off.
+
+    Asking y and not x leaves the integer kernels alone: onnxruntime never computes x where it can avoid it.
+    """
+    apart = _apart(g, axis, block_size)
+    inner = (apart / _column(scale, x, axis, block_size).astype(g.dtype)).shaped_as(x)
+    if y.dtype not in RANGES:
+        return inner
+    least, most = RANGES[y.dtype]
+    place = y.astype(g.dtype)
+    return np.where((place > least) & (place < most), inner, 0)
 
 
 def dequantize(

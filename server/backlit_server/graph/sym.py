@@ -72,6 +72,11 @@ class Sym(NDArrayOperatorsMixin):
         return self.tape.value(self.name)
 
     @property
+    def constant(self) -> bool:
+        """Whether it is the same in every run."""
+        return self.tape.constant_here(self.name)
+
+    @property
     def dims(self) -> "Sym":
         """The shape as a tensor of integers: a constant where it is known."""
         fixed = self.kind.fixed

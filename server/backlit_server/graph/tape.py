@@ -79,14 +79,16 @@ class Tape:
             self._emitted[key] = (name,)
         return self._emitted[key][0]
 
+    def constant_here(self, name: str) -> bool:
+        """Whether a tensor is the same in every run, and stored in the model itself."""
+        given = self._given.get(name)
+        return name in self._constants or (given is not None and given.data_location != TensorProto.EXTERNAL)
+
     def value(self, name: str) -> np.ndarray | None:
-        """The value of a tensor that is the same in every run and stored in the model itself, else None."""
+        """The value of such a tensor, else None."""
         if name in self._constants:
             return self._constants[name]
-        tensor = self._given.get(name)
-        if tensor is None or tensor.data_location == TensorProto.EXTERNAL:
-            return None
-        return numpy_helper.to_array(tensor)
+        return numpy_helper.to_array(self._given[name]) if self.constant_here(name) else None
 
     def small(self, name: str) -> bool:
         """Whether a tensor is known to be small enough to be computed here and stored."""
