@@ -6,11 +6,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper, numpy_helper, parser
-
 from backlit_proto.errors import BadQuestion, NotDifferentiable
 from backlit_server.graph import differentiate
 from backlit_server.graph.vjp import VJPS
+from onnx import TensorProto, helper, numpy_helper, parser
 
 HEADER = '<ir_version: 10, opset_import: ["" : 21]>'
 
@@ -89,12 +88,17 @@ def test_a_tensor_that_is_used_twice_by_one_node_counts_twice() -> None:
 
 
 def test_nodes_off_the_path_add_nothing() -> None:
-    net = model("(float[2,3] x, float[2,3] z) => (float[2,3] y) { a = NonZero(z)  b = Exp(z)  c = Relu(x)  y = Add(c, b) }")
+    net = model(
+        "(float[2,3] x, float[2,3] z) => (float[2,3] y) { a = NonZero(z)  b = Exp(z)  c = Relu(x)  y = Add(c, b) }"
+    )
     assert added(differentiate(net, ["y"], ["x"])) == ["Greater", "Identity", "Where"]
 
 
 def test_known_shapes_leave_no_shape_arithmetic() -> None:
-    net = model("(float[2,3] x, float[4,1] z) => (float[2,4,1] y) { a = ReduceMean<keepdims=1>(x)  b = Reshape(x, s)  c = Add(b, a)  y = Add(c, z) }", s=np.array([2, 3, 1]))
+    net = model(
+        "(float[2,3] x, float[4,1] z) => (float[2,4,1] y) { a = ReduceMean<keepdims=1>(x)  b = Reshape(x, s)  c = Add(b, a)  y = Add(c, z) }",
+        s=np.array([2, 3, 1]),
+    )
     net.graph.node[3].input[0] = "d"
     net.graph.node.insert(3, helper.make_node("Slice", ["c", "zero", "one", "one"], ["d"]))
     net.graph.initializer.extend(numpy_helper.from_array(np.array([v]), n) for n, v in (("zero", 0), ("one", 1)))
@@ -109,7 +113,9 @@ def test_equal_expressions_are_computed_once() -> None:
 
 def test_constants_are_folded_while_building() -> None:
     ones = {name: np.ones(3, np.float32) for name in ("scale", "bias", "mean", "var")}
-    net = model("(float[N,3,4,4] x) => (float[N,3,4,4] y) { y = BatchNormalization(x, scale, bias, mean, var) }", **ones)
+    net = model(
+        "(float[N,3,4,4] x) => (float[N,3,4,4] y) { y = BatchNormalization(x, scale, bias, mean, var) }", **ones
+    )
     assert added(differentiate(net, ["y"], ["x"])) == ["Identity", "Mul"]
 
 
@@ -142,7 +148,9 @@ def _undone(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def test_every_node_in_the_way_is_named_with_the_path() -> None:
-    net = model("(float[2,2] x) => (float[2] y) { a = Exp(x)  [first] b = Det(a)  [second] c = DFT(a)  d = Concat<axis=0>(b, c)  y = Neg(d) }")
+    net = model(
+        "(float[2,2] x) => (float[2] y) { a = Exp(x)  [first] b = Det(a)  [second] c = DFT(a)  d = Concat<axis=0>(b, c)  y = Neg(d) }"
+    )
     rules = {op: rule for op, rule in VJPS.items() if op != "Exp"}
     with pytest.raises(NotDifferentiable) as refused:
         differentiate(net, ["y"], ["x"], rules)
@@ -215,7 +223,13 @@ def test_quantised_tensors_pass_the_gradient_within_their_range() -> None:
 
 
 def test_half_precision_sums_in_single() -> None:
-    net = model("(float16[1,1,4,4] x) => (float16[1,1,2,2] y) { y = Slice(x, s, e, a, t) }", s=np.array([3, 3]), e=np.array([-9, -9]), a=np.array([2, 3]), t=np.array([-2, -2]))
+    net = model(
+        "(float16[1,1,4,4] x) => (float16[1,1,2,2] y) { y = Slice(x, s, e, a, t) }",
+        s=np.array([3, 3]),
+        e=np.array([-9, -9]),
+        a=np.array([2, 3]),
+        t=np.array([-2, -2]),
+    )
     x, g = np.zeros((1, 1, 4, 4), np.float16), np.arange(4, dtype=np.float16).reshape(1, 1, 2, 2)
     got = run(differentiate(net, ["y"], ["x"]), x=x, **{"grad/y": g})["grad/x"]
     assert got.dtype == np.float16

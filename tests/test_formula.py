@@ -7,12 +7,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import parser
-
 from backlit_proto.errors import BadQuestion
 from backlit_server.graph import differentiate, with_formula
 from backlit_server.graph.sym import UFUNCS
 from backlit_server.methods import METHODS
+from onnx import parser
 
 NET = parser.parse_model(
     '<ir_version: 10, opset_import: ["" : 21]> net (float[N,3,4,5] a, float[N,3,4,5] b) => (float[N,3,4,5] c) { c = Add(a, b) }'

@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
+from backlit_proto.errors import BadQuestion, NotDifferentiable
 from onnx import ModelProto, NodeProto
 
-from backlit_proto.errors import BadQuestion, NotDifferentiable
 from backlit_server.graph.broadcast import fitted
 from backlit_server.graph.canonical import canonical
 from backlit_server.graph.path import Blocker, Path, blockers, depends, label, name_of, path_between, refusal
@@ -67,9 +67,7 @@ def _total(terms: dict[str, list[Sym]], name: str) -> Sym | None:
     return parts[0] if parts else None
 
 
-def _passed(
-    tape: Tape, node: NodeProto, g: list[Sym | None], rule: Rule, wanted: Collection[str]
-) -> list[Sym | None]:
+def _passed(tape: Tape, node: NodeProto, g: list[Sym | None], rule: Rule, wanted: Collection[str]) -> list[Sym | None]:
     """The gradient of each input that lies on the path, by the rule."""
     inputs, outputs = arity(node, tape.opset)
     x = [Sym(tape, name) if name else None for name in (*node.input, *[""] * (inputs - len(node.input)))]

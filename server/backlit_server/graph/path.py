@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from backlit_proto.errors import NotDifferentiable
 from onnx import GraphProto, NodeProto, TensorProto
 
-from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.sym import FLOATS
 from backlit_server.graph.tape import Kind, subgraphs
 from backlit_server.graph.vjp import FLAT, ROUNDED
@@ -64,7 +64,9 @@ def depends(graph: GraphProto, outputs: Collection[str], x: str) -> bool:
     return not touched.isdisjoint(outputs)
 
 
-def refusal(graph: GraphProto, outputs: Sequence[str], wrt: Sequence[str], found: Sequence[Blocker]) -> NotDifferentiable:
+def refusal(
+    graph: GraphProto, outputs: Sequence[str], wrt: Sequence[str], found: Sequence[Blocker]
+) -> NotDifferentiable:
     """One error that names every blocking operator, its nodes, and the way on which the first of them lies."""
     by_kind: dict[tuple[str, str], list[str]] = {}
     for blocker in found:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from backlit_server.graph.sym import Sym
-from backlit_server.graph.windows import Windows, bordered, sizes, windows
+from backlit_server.graph.windows import Windows, sizes, windows
 
 
 def conv(g: Sym, y: Sym, x: Sym, w: Sym, b: Sym | None, *, group: int, kernel_shape: Any = None, **attributes: Any):
@@ -44,7 +44,7 @@ def _onto_input(g: Sym, w: Sym, seen: Windows, group: int) -> Sym:
     if not seen.known:
         return seen.uncovered(g.op("ConvTranspose", w, group=group, **seen.steps)).declared(x.shape)
     begin, behind = seen.reach - 1 - seen.begin, seen.reach - 1 - seen.end
-    turnable = group == 1 or w.shape[0] == group and w.shape[1] == 1
+    turnable = group == 1 or (w.shape[0] == group and w.shape[1] == 1)
     if turnable and (seen.strides == 1).all() and (begin >= 0).all() and (behind >= 0).all() and w.constant:
         made = g.op("Conv", _turned(w, group), group=group, pads=[*begin, *behind], **seen.steps)
         return made.declared(x.shape)

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import numpy as np
-
 from backlit_proto.errors import NotDifferentiable
+
 from backlit_server.graph.sym import Sym
 
 

@@ -4,18 +4,30 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from backlit_proto.errors import NotDifferentiable
 from onnx import TensorProto
 
-from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.sym import Sym
 
 
 def batch_normalization(
-    g: Any, y: Any, x: Sym, scale: Sym, bias: Sym, mean: Sym, variance: Sym, *, epsilon: float, training_mode: int, **_: Any
+    g: Any,
+    y: Any,
+    x: Sym,
+    scale: Sym,
+    bias: Sym,
+    mean: Sym,
+    variance: Sym,
+    *,
+    epsilon: float,
+    training_mode: int,
+    **_: Any,
 ) -> tuple[Callable[[], Sym], ...]:
     """With stored statistics: a linear map, a channel at a time."""
     if training_mode:
-        raise NotDifferentiable("a BatchNormalization in training mode learns while it is asked; export the model for inference")
+        raise NotDifferentiable(
+            "a BatchNormalization in training mode learns while it is asked; export the model for inference"
+        )
     g = g[0]
     column = [-1] + [1] * (x.rank - 2)
     others = [axis for axis in range(x.rank) if axis != 1]
@@ -86,9 +98,7 @@ def softmax(g: Sym, y: Sym, x: Sym, *, axis: int) -> Sym:
     return share * (g - (g * share).sum(axis, keepdims=True))
 
 
-def local_response_normalization(
-    g: Sym, y: Sym, x: Sym, *, alpha: float, beta: float, bias: float, size: int
-) -> Sym:
+def local_response_normalization(g: Sym, y: Sym, x: Sym, *, alpha: float, beta: float, bias: float, size: int) -> Sym:
     """y = x s^-beta, s = bias + alpha / size * (sum of squares of neighbouring channels)."""
     s = bias + alpha / size * _neighbours(x * x, (size - 1) // 2, size // 2)
     through = _neighbours(g * x * s ** (-beta - 1), size // 2, (size - 1) // 2)
@@ -102,7 +112,9 @@ def lp_normalization(g: Sym, y: Sym, x: Sym, *, axis: int, p: int) -> Sym:
     return (g - direction * (g * y).sum(axis, keepdims=True)) / (size + (size == 0))
 
 
-def rms_normalization(g: Sym, y: Sym, x: Sym, scale: Sym, *, axis: int, epsilon: float, stash_type: int) -> tuple[Any, ...]:
+def rms_normalization(
+    g: Sym, y: Sym, x: Sym, scale: Sym, *, axis: int, epsilon: float, stash_type: int
+) -> tuple[Any, ...]:
     """x over its root mean square, computed in float32 even for half precision."""
     axes = list(range(axis % x.rank, x.rank))
     wide = x.astype(max(TensorProto.FLOAT, x.dtype) if x.dtype == TensorProto.DOUBLE else TensorProto.FLOAT)

@@ -11,7 +11,15 @@ from backlit_server.graph.sym import Sym, zeros
 
 
 def resize(
-    g: Sym, y: Sym, x: Sym, roi: Sym | None, scales: Sym | None, sizes: Sym | None, *, axes: Any = None, **attributes: Any
+    g: Sym,
+    y: Sym,
+    x: Sym,
+    roi: Sym | None,
+    scales: Sym | None,
+    sizes: Sym | None,
+    *,
+    axes: Any = None,
+    **attributes: Any,
 ) -> Sym:
     """Attributes as of opset 19; the region (tf_crop_and_resize) holds all starts, then all ends."""
     axes = [axis % x.rank for axis in axes] if axes else list(range(x.rank))

@@ -1,6 +1,6 @@
 """A tensor on a tape that behaves like a numpy array: the same formula runs on arrays and is appended to a graph.
 
-    (features * grads.mean((2, 3), keepdims=True)).sum(1)
+(features * grads.mean((2, 3), keepdims=True)).sum(1)
 """
 
 from collections.abc import Callable, Sequence
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from backlit_proto.errors import NotDifferentiable
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from onnx import TensorProto, helper
 
-from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.tape import Kind, Tape
 
 # numpy's functions, and the operator each one becomes
