@@ -25,8 +25,8 @@ def begun(store: Store, data: bytes, offset: int = 0) -> Upload:
 
 def add(store: Store, data: bytes, seconds: int = 0) -> str:
     """Uploads and admits; `seconds` is the time of the upload."""
-    upload = begun(store, data)
-    upload.append(data)
+    upload = begun(store, data, store.committed(hashlib.sha256(data).hexdigest()))
+    upload.append(data[upload.committed :])
     upload.finish()
     model = pb.Model(digest=upload.digest, size=len(data), card=pb.Card(opset=21), class_names=["cat", "dog"])
     model.uploaded.FromSeconds(seconds)

@@ -14,7 +14,8 @@ from backlit_server.methods import METHODS
 from onnx import parser
 
 NET = parser.parse_model(
-    '<ir_version: 10, opset_import: ["" : 21]> net (float[N,3,4,5] a, float[N,3,4,5] b) => (float[N,3,4,5] c) { c = Add(a, b) }'
+    """<ir_version: 10, opset_import: ["" : 21]>
+    net (float[N,3,4,5] a, float[N,3,4,5] b) => (float[N,3,4,5] c) { c = Add(a, b) }"""
 )
 RNG = np.random.default_rng(1)
 A, B = (RNG.standard_normal((2, 3, 4, 5)).astype(np.float32) for _ in "ab")
@@ -45,7 +46,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
 def run(model: onnx.ModelProto, *names: str) -> list[np.ndarray]:
     onnx.checker.check_model(model)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(list(names), {"a": A, "b": B})
+    return [np.asarray(result) for result in session.run(list(names), {"a": A, "b": B})]
 
 
 @pytest.mark.parametrize("name", FORMULAS)
@@ -90,7 +91,7 @@ def test_a_formula_can_be_laid_over_gradients() -> None:
     made = with_formula(gradients, lambda x, g: (x * g).sum(1), {"x": "a", "g": "grad/a"})
     session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
     (got,) = session.run(["heatmap"], {"a": A, "b": B, "grad/c": B})
-    assert np.allclose(got, (A * B).sum(1), atol=1e-5)
+    assert np.allclose(np.asarray(got), (A * B).sum(1), atol=1e-5)
 
 
 def test_a_taken_name_and_a_missing_tensor_are_bad_questions() -> None:

@@ -55,8 +55,12 @@ def heatmap(response: pb.ExplainResponse) -> np.ndarray:
 
 
 async def answers(pool: Pool, asked: pb.ExplainRequest) -> list[np.ndarray]:
+    return await rest(pool.explain(asked))
+
+
+async def rest(stream: AsyncIterator[pb.ExplainResponse]) -> list[np.ndarray]:
     async with asyncio.timeout(WAIT):
-        return [heatmap(response) async for response in pool.explain(asked)]
+        return [heatmap(response) async for response in stream]
 
 
 async def number(pool: Pool, method: str) -> int:
@@ -161,12 +165,13 @@ async def test_a_poison_question_is_not_asked_twice_and_others_are_served_after_
 
 
 async def test_all_callers_of_a_worker_are_told_that_it_died(pool):
-    several = [answers(pool, question("deaf_run")), *(answers(pool, question("endless")) for _ in range(3))]
-    waiting = [asyncio.create_task(one) for one in several]
-    await eventually(lambda: pool._supervisors[0].load == 4)
-    for pid in children():
-        os.kill(pid, signal.SIGKILL)
-    assert {type(error) for error in await asyncio.gather(*waiting, return_exceptions=True)} == {WorkerLost}
+    pid = await number(pool, "pid")
+    streams = [pool.explain(question(method, answers=1000)) for method in ("many", "many", "deaf_run")]
+    for stream in streams:
+        await anext(stream)
+    os.kill(pid, signal.SIGKILL)
+    outcomes = await asyncio.gather(*map(rest, streams), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [WorkerLost] * 3
 
 
 async def test_a_quick_question_overtakes_long_ones(pool):
@@ -208,8 +213,8 @@ async def test_an_unread_stream_parks_and_others_are_served(pool):
         for _ in range(20):
             asked += 1
             assert await number(pool, "steps") - asked == 1 + CREDIT
-        rest = [heatmap(response)[0, 0] async for response in stream]
-    assert rest == list(range(1, 1000)), "once it is read, it goes on where it was"
+        others = [answer[0, 0] for answer in await rest(stream)]
+    assert others == list(range(1, 1000)), "once it is read, it goes on where it was"
 
 
 async def test_more_questions_than_allowed_are_refused_until_one_ends(pool):
@@ -264,10 +269,10 @@ async def test_stopping_lets_questions_in_flight_end_and_refuses_new_ones(pool):
     stream = pool.explain(question("many", answers=50))
     await anext(stream)
     stopping = asyncio.create_task(pool.stop(WAIT))
-    await eventually(lambda: pool._stopping)
+    await asyncio.sleep(0)
     with pytest.raises(ServerUnavailable, match="stopping"):
         await answers(pool, question("echo"))
-    assert len([heatmap(response) async for response in stream]) == 49
+    assert len(await rest(stream)) == 49
     await stopping
     assert children() == set()
 

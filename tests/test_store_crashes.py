@@ -80,21 +80,8 @@ ANOMALY = """
             setattr(os, name, counted(getattr(os, name)))
         return left
 
-    def upload(store):
-        arriving = begun(store, NEW, store.committed(new))
-        arriving.append(NEW[arriving.committed:])
-        arriving.close()
-        add_rest(store)
-
-    def add_rest(store):
-        from backlit_proto import backlit_pb2 as pb
-        again = begun(store, NEW, store.committed(new))
-        again.finish()
-        store.admit(again, pb.Model(digest=new, size=len(NEW)))
-        again.close()
-
     ACTIONS = {
-        "upload": upload,
+        "upload": lambda store: add(store, NEW),
         "rename": lambda store: store.name(old, "second"),
         "delete": lambda store: store.delete(old),
         "update": lambda store: store.update(old, lambda model: model.class_names.append("cow")),
@@ -127,7 +114,7 @@ ANOMALY = """
         store.open()
         print(status, state(store), [n for n in leftovers(store) if not n.endswith(".part")], sep="|", flush=True)
         if action == "upload" and not store.has(new):
-            upload(store)
+            add(store, NEW)
             assert store.has(new)
         if status == 0:
             break
@@ -135,7 +122,7 @@ ANOMALY = """
 
 BEFORE = "[('old', 'first', 2)] ['first']"
 AFTER = {
-    "upload": "[('new', '', 0), ('old', 'first', 2)] ['first']",
+    "upload": "[('new', '', 2), ('old', 'first', 2)] ['first']",
     "rename": "[('old', 'second', 2)] ['second']",
     "delete": "[] []",
     "update": "[('old', 'first', 3)] ['first']",
@@ -202,26 +189,25 @@ def test_kill_9_loses_no_answered_upload_and_shows_no_broken_one(tmp_path, answe
     assert all(name.endswith(".part") for name in leftovers(store))
 
 
+SENDING = """
+    import signal, sys
+    from pathlib import Path
+    from backlit_server.store import Store
+    store = Store(Path(sys.argv[1]), 10 ** 9)
+    store.open()
+    upload = store.upload(sys.argv[2], int(sys.argv[3]))
+    upload.begin(0)
+    data = sys.stdin.buffer.read()
+    for start in range(0, len(data), 100):
+        upload.append(data[start:start + 100])
+    print("sent", flush=True)
+    signal.pause()
+"""
+
+
 def test_a_resumed_upload_after_kill_9_has_the_right_bytes(tmp_path):
-    script = """
-        import signal, sys
-        from pathlib import Path
-        from backlit_server.store import Store
-        store = Store(Path(sys.argv[1]), 10 ** 9)
-        store.open()
-        upload = store.upload(sys.argv[2], int(sys.argv[3]))
-        upload.begin(0)
-        data = sys.stdin.buffer.read()
-        for start in range(0, len(data), 100):
-            upload.append(data[start:start + 100])
-        print("sent", flush=True)
-        sys.stdin.close()
-        signal.pause()
-    """
-    arguments = [tmp_path, DIGEST, str(len(BYTES))]
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    command = [sys.executable, "-c", textwrap.dedent(SENDING), tmp_path, DIGEST, str(len(BYTES))]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin
     assert process.stdout
     with process, process.stdin as stdin:
@@ -232,10 +218,8 @@ def test_a_resumed_upload_after_kill_9_has_the_right_bytes(tmp_path):
     store = Store(tmp_path, 10**9)
     store.open()
     assert store.committed(DIGEST) == 1234
-    upload = begun(store, BYTES, offset=1234)
-    upload.append(BYTES[1234:])
-    assert upload.finish().read_bytes() == BYTES
-    upload.close()
+    add(store, BYTES)
+    assert store.verify(DIGEST).read_bytes() == BYTES
 
 
 def test_a_second_process_does_not_sweep_away_what_the_first_is_uploading(store):

@@ -1,7 +1,4 @@
-"""Every setting of backlit-server once: flags, environment variables, the TOML file and the defaults are this table.
-
-One precedence: flag > environment variable BACKLIT_<NAME> > TOML file (--config or BACKLIT_CONFIG) > default.
-"""
+"""Every setting of backlit-server once: flag > environment BACKLIT_<NAME> > TOML file (--config) > default."""
 
 import argparse
 import difflib
@@ -62,7 +59,6 @@ DEVICES = like(r"auto|cpu|cuda(:\d+)?|require-cuda", "auto, cpu, cuda, cuda:N or
 @dataclass(frozen=True)
 class Settings:
     """What the server was told, in the order in which --help lists it."""
-
     host: str = field(default="127.0.0.1", metadata=told("address to listen on"))
     port: int = field(default=50051, metadata=told("port to listen on; 0 takes a free one", between(0, 65535)))
     store: Path = field(default_factory=data_home, metadata=told("folder of the uploaded models"))
@@ -178,9 +174,9 @@ def _whole(given: Any) -> int:
 
 
 def _text(given: Any) -> str:
-    if not isinstance(given, str) or not given:
-        raise ValueError(given)
-    return given
+    if isinstance(given, str) and given:
+        return given
+    raise ValueError(given)
 
 
 def _switch(given: Any) -> bool:

@@ -118,7 +118,7 @@ def _default(wires: Wiring, candidates: tuple[Layer, ...], path: frozenset[str])
 
 def _spec(wires: Wiring, name: str, order: str = "") -> Spec:
     kind = wires.kinds.get(name)
-    if kind is None:
+    if kind is None or not kind.dtype:
         return Spec(name, "", (), (), order)
     names = tuple(size if isinstance(size, str) else "" for size in kind.shape or ())
     return Spec(name, helper.tensor_dtype_to_np_dtype(kind.dtype).name, sizes(wires, name), names, order)

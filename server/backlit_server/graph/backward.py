@@ -1,16 +1,17 @@
 """Reverse-mode differentiation of a graph: the walk. It knows no operator by name; VJPS does."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from backlit_proto.errors import BadQuestion, NotDifferentiable
 from onnx import ModelProto, NodeProto
 
 from backlit_server.graph.broadcast import fitted
 from backlit_server.graph.canonical import canonical
-from backlit_server.graph.path import Blocker, Path, blockers, depends, label, name_of, path_between, refusal
+from backlit_server.graph.gradient_path import Blocker, Path, blockers, depends, label, name_of, path_between, refusal
 from backlit_server.graph.schema import arity, attributes_of, is_defined, opened
 from backlit_server.graph.sym import FLOATS, Sym
-from backlit_server.graph.tape import Tape, kinds_of, opset_of, value_info
+from backlit_server.graph.tape import Tape, kinds_of, names_in, opset_of, value_info
 from backlit_server.graph.vjp import VJPS, Rule
 
 
@@ -67,7 +68,7 @@ def _total(terms: dict[str, list[Sym]], name: str) -> Sym | None:
     return parts[0] if parts else None
 
 
-def _passed(tape: Tape, node: NodeProto, g: list[Sym | None], rule: Rule, wanted: Collection[str]) -> list[Sym | None]:
+def _passed(tape: Tape, node: NodeProto, g: list[Sym | None], rule: Rule, wanted: Collection[str]) -> list[Any]:
     """The gradient of each input that lies on the path, by the rule."""
     inputs, outputs = arity(node, tape.opset)
     x = [Sym(tape, name) if name else None for name in (*node.input, *[""] * (inputs - len(node.input)))]
@@ -102,9 +103,9 @@ def _with_rules(model: ModelProto, outputs: Sequence[str], wrt: Sequence[str], r
 
 def _check(tape: Tape, outputs: Sequence[str], wrt: Sequence[str]) -> None:
     for name in (*outputs, *wrt):
-        if name not in tape.kinds:
+        if name not in names_in(tape.model.graph):
             raise BadQuestion(f"the model has no tensor {name!r}; its inputs are {_inputs(tape.model)}")
-        if tape.kinds[name].dtype not in FLOATS:
+        if name not in tape.kinds or tape.kinds[name].dtype not in FLOATS:
             raise NotDifferentiable(f"{name!r} does not hold floating-point numbers, so it has no gradient")
         if not tape.reserve(f"grad/{name}"):
             raise BadQuestion(f"the name 'grad/{name}' is taken: a tensor can be asked for once, of a model without it")

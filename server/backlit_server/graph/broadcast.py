@@ -3,7 +3,7 @@
 import numpy as np
 from onnx import TensorProto
 
-from backlit_server.graph.sym import FLOATS, Sym
+from backlit_server.graph.sym import FLOATS, Array, Sym
 
 
 def fitted(g: Sym, x: Sym) -> Sym:
@@ -28,7 +28,7 @@ def _padded(x: Sym, rank: int) -> tuple[int | str, ...]:
     return (1,) * (rank - x.rank) + x.shape
 
 
-def _fitted_at_run_time(g: Sym, x: Sym) -> Sym:
+def _fitted_at_run_time(g: Array, x: Array) -> Sym:
     wide = g.op("Expand", x.dims)
     have, want = wide.dims, x.dims
     missing = np.maximum(have.op("Size") - want.op("Size"), 0)

@@ -1,7 +1,7 @@
 """A model in two at a layer: the backbone makes the features, the head makes scores of them.
 
-Plain protobuf, not graphsurgeon: nothing of the file is lost and it is some ten times faster
-(ARCHITECTURE.md has the figures).
+Plain protobuf, not graphsurgeon: nothing of the file is lost, and it takes 3 to 7 ms where
+graphsurgeon takes 19 to 55 (networks of 111 to 586 nodes).
 """
 
 from collections.abc import Iterable

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from backlit_proto.errors import NotDifferentiable
 
-from backlit_server.graph.sym import Sym
+from backlit_server.graph.sym import Array
 
 
-def clip(g: Sym, y: Sym, x: Sym, lo: Sym | None, hi: Sym | None) -> tuple[Any, ...]:
+def clip(g: Array, y: Array, x: Array, lo: Array, hi: Array) -> tuple[Any, ...]:
     """Where the bounds cross (lo > hi), y is hi everywhere."""
     inside = np.where(x == y, g, 0)
     if lo is not None and hi is not None:
@@ -18,7 +18,7 @@ def clip(g: Sym, y: Sym, x: Sym, lo: Sym | None, hi: Sym | None) -> tuple[Any, .
     return inside, lambda: np.where(x < lo, g, 0), lambda: np.where(x > hi, g, 0)
 
 
-def dropout(g: Any, y: Any, x: Sym, ratio: Sym | None, training: Sym | None, **_: Any) -> tuple[Any, ...]:
+def dropout(g: Any, y: Any, x: Array, ratio: Array, training: Array, **_: Any) -> tuple[Any, ...]:
     """Without training the identity; with it, what was kept was scaled by 1 / (1 - ratio)."""
     if training is None or (training.value is not None and not training.value):
         return g[0], None
@@ -28,27 +28,27 @@ def dropout(g: Any, y: Any, x: Sym, ratio: Sym | None, training: Sym | None, **_
     return np.where(training, g[0] * y[1] / (1 - rate), g[0]), None
 
 
-def extremum(g: Sym, y: Sym, *xs: Sym) -> tuple[Sym, ...]:
+def extremum(g: Array, y: Array, *xs: Array) -> tuple[Array, ...]:
     """Max and Min: those that are equal to the result share the gradient."""
     chosen = [(x == y).astype(g.dtype) for x in xs]
     count = sum(chosen[1:], chosen[0])
     return tuple(g * c / count for c in chosen)
 
 
-def mish(g: Sym, y: Sym, x: Sym) -> Sym:
+def mish(g: Array, y: Array, x: Array) -> Array:
     gate = np.tanh(x.op("Softplus"))
     return g * (gate + x * (1 - gate * gate) * x.op("Sigmoid"))
 
 
-def modulo(g: Sym, y: Sym, a: Sym, b: Sym, fmod: int) -> tuple[Any, ...]:
+def modulo(g: Array, y: Array, a: Array, b: Array, fmod: int) -> tuple[Any, ...]:
     """fmod: a - b trunc(a / b). The other kind does not exist for floats."""
     return g, lambda: -g * np.sign(a / b) * np.floor(abs(a / b))
 
 
-def power(g: Sym, y: Sym, a: Sym, b: Sym) -> tuple[Any, ...]:
+def power(g: Array, y: Array, a: Array, b: Array) -> tuple[Any, ...]:
     """d/da = b a^(b-1), which is 0 where b = 0 whatever a; d/db = y log(a), 0 where a is not positive."""
 
-    def base() -> Sym:
+    def base() -> Array:
         exponent = b.astype(a.dtype)
         if exponent.value is not None and exponent.value.size == 1 and exponent.value.item() == 2:
             return g * (2 * a)
@@ -57,20 +57,20 @@ def power(g: Sym, y: Sym, a: Sym, b: Sym) -> tuple[Any, ...]:
     return base, lambda: np.where(a > 0, g * y * np.log(np.where(a > 0, a, 1)), 0)
 
 
-def swish(g: Sym, y: Sym, x: Sym, alpha: float) -> Sym:
+def swish(g: Array, y: Array, x: Array, alpha: float) -> Array:
     gate = (x * alpha).op("Sigmoid")
     return g * (gate + alpha * y * (1 - gate))
 
 
-def _gelu_slope(x: Sym) -> Sym:
+def _gelu_slope(x: Array) -> Array:
     """Of x Phi(x), Phi the normal distribution."""
     return 0.5 * (1 + (x / sqrt(2)).op("Erf")) + x * np.exp(-0.5 * x * x) / sqrt(2 * pi)
 
 
-def _gelu_tanh_slope(x: Sym) -> Sym:
+def _gelu_tanh_slope(x: Array) -> Array:
     """Of 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))."""
     gate = np.tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x))
     return 0.5 * (1 + gate) + 0.5 * x * (1 - gate * gate) * sqrt(2 / pi) * (1 + 3 * 0.044715 * x * x)
 
 
-GELU_SLOPES: dict[str, Callable[[Sym], Sym]] = {"none": _gelu_slope, "tanh": _gelu_tanh_slope}
+GELU_SLOPES: dict[str, Callable[[Array], Array]] = {"none": _gelu_slope, "tanh": _gelu_tanh_slope}

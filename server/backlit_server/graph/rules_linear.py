@@ -2,47 +2,42 @@
 
 from collections.abc import Callable
 
-import numpy as np
 from backlit_proto.errors import NotDifferentiable
 
-from backlit_server.graph.sym import Sym
+from backlit_server.graph.sym import Array
 
 
-def matmul(g: Sym, y: Sym, a: Sym, b: Sym) -> tuple[Callable[[], Sym], ...]:
+def matmul(g: Array, y: Array, a: Array, b: Array) -> tuple[Callable[[], Array], ...]:
     """dA = g B', dB = A' g; a vector on the left is a row, on the right a column."""
     rows = a.op("Unsqueeze", [0]) if a.rank == 1 else a
     columns = b.op("Unsqueeze", [1]) if b.rank == 1 else b
     lost = [axis for axis, operand in ((-2, a), (-1, b)) if operand.rank == 1]
     full = g.op("Unsqueeze", lost) if lost else g
 
-    def left() -> Sym:
+    def left() -> Array:
         made = full @ columns.swapaxes(-1, -2)
         return made.op("Squeeze", [-2]) if a.rank == 1 else made
 
-    def right() -> Sym:
+    def right() -> Array:
         if b.rank == 2 and a.rank > 2:  # one product of tall matrices rather than many, summed
-            width, height = b.size_of(1), b.size_of(0)
-            return _flat(a, height).swapaxes(0, 1) @ _flat(g, width)
+            tall, other = (t.op("Flatten", axis=-1) for t in (a, g))
+            return tall.swapaxes(0, 1) @ other
         made = rows.swapaxes(-1, -2) @ full
         return made.op("Squeeze", [-1]) if b.rank == 1 else made
 
     return left, right
 
 
-def _flat(t: Sym, width: "int | Sym") -> Sym:
-    return t.reshape(np.concatenate([t.lift([-1]), width.reshape(1)]) if isinstance(width, Sym) else (-1, width))
-
-
-def gemm(g: Sym, y: Sym, a: Sym, b: Sym, c: Sym | None, **attributes: float) -> tuple[Callable[[], Sym], ...]:
+def gemm(g: Array, y: Array, a: Array, b: Array, c: Array, **attributes: float) -> tuple[Callable[[], Array], ...]:
     """alpha A' B' + beta C, where A' and B' may be transposed."""
     alpha, beta, ta, tb = (attributes[name] for name in ("alpha", "beta", "transA", "transB"))
 
-    def left() -> Sym:
+    def left() -> Array:
         if ta:
             return b.op("Gemm", g, alpha=alpha, transA=tb, transB=1)
         return g.op("Gemm", b, alpha=alpha, transB=1 - tb)
 
-    def right() -> Sym:
+    def right() -> Array:
         if tb:
             return g.op("Gemm", a, alpha=alpha, transA=1, transB=ta)
         return a.op("Gemm", g, alpha=alpha, transA=1 - ta)
@@ -50,7 +45,7 @@ def gemm(g: Sym, y: Sym, a: Sym, b: Sym, c: Sym | None, **attributes: float) -> 
     return left, right, lambda: g if beta == 1 else g * beta
 
 
-def einsum(g: Sym, y: Sym, *operands: Sym, equation: str) -> tuple[Callable[[], Sym], ...]:
+def einsum(g: Array, y: Array, *operands: Array, equation: str) -> tuple[Callable[[], Array], ...]:
     """The same sum with the result's term and the operand's exchanged.
 
     A letter that only this operand has was summed over: its gradient is the same all along that axis. The axes of an
@@ -58,7 +53,7 @@ def einsum(g: Sym, y: Sym, *operands: Sym, equation: str) -> tuple[Callable[[], 
     """
     terms, result = _named(equation.replace(" ", ""), operands)
 
-    def gradient(k: int) -> Sym:
+    def gradient(k: int) -> Array:
         term, others = terms[k], [*terms[:k], *terms[k + 1 :]]
         if len(set(term)) != len(term):
             raise NotDifferentiable(f"Einsum {equation!r} takes a diagonal: {term!r} names an axis twice")
@@ -72,7 +67,7 @@ def einsum(g: Sym, y: Sym, *operands: Sym, equation: str) -> tuple[Callable[[], 
     return tuple(lambda k=k: gradient(k) for k in range(len(operands)))
 
 
-def _named(equation: str, operands: tuple[Sym, ...]) -> tuple[list[str], str]:
+def _named(equation: str, operands: tuple[Array, ...]) -> tuple[list[str], str]:
     """The terms of the operands and of the result, with the ellipsis and the implied result spelled out."""
     left, arrow, result = equation.partition("->")
     terms = left.split(",")
@@ -84,3 +79,8 @@ def _named(equation: str, operands: tuple[Sym, ...]) -> tuple[list[str], str]:
         result = "..." * ("..." in left) + "".join(once)
     spelled = [t.replace("...", dots[len(dots) - w :]) for t, w in zip(terms, widths, strict=True)]
     return spelled, result.replace("...", dots)
+
+
+def cumulative_sum(g: Array, y: Array, x: Array, axis: Array, exclusive: int, reverse: int) -> Array:
+    """The same from the other end."""
+    return g.op("CumSum", axis, exclusive=exclusive, reverse=1 - reverse)

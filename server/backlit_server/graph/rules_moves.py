@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from backlit_server.graph.sym import HALVES, Sym, zeros
+from backlit_server.graph.sym import HALVES, Array, zeros
 
 
-def moved(op_type: str) -> Callable[..., Sym]:
+def moved(op_type: str) -> Callable[..., Array]:
     """A rule for any operator that only moves elements of its first input; position 0 is "from nowhere" (padding)."""
 
-    def rule(g: Sym, y: Sym, x: Sym, *others: Sym | None, **attributes: Any) -> Sym:
+    def rule(g: Array, y: Array, x: Array, *others: Array, **attributes: Any) -> Array:
         one = x.lift(np.array(1, np.int64))
         end = np.add(x.size_of(range(x.rank)), one)
         positions = one.op("Range", end, one).shaped_as(x)
@@ -26,13 +26,13 @@ def moved(op_type: str) -> Callable[..., Sym]:
     return rule
 
 
-def scatter_add(dims: Sym, indices: Sym, g: Sym, axis: int) -> Sym:
+def scatter_add(dims: Array, indices: Array, g: Array, axis: int) -> Array:
     """g added to zeros of shape `dims` at the indices; in single precision at least, half has no kernel for it."""
     dtype = TensorProto.FLOAT if g.dtype in HALVES else g.dtype
     return zeros(dims, dtype).op("ScatterElements", indices, g.astype(dtype), axis=axis, reduction="add")
 
 
-def concat(g: Sym, y: Sym, *parts: Sym, axis: int) -> tuple[Sym, ...]:
+def concat(g: Array, y: Array, *parts: Array, axis: int) -> tuple[Array, ...]:
     if len(parts) == 1:
         return (g,)
     lengths = [part.shape[axis] for part in parts]
@@ -42,18 +42,18 @@ def concat(g: Sym, y: Sym, *parts: Sym, axis: int) -> tuple[Sym, ...]:
     return tuple(piece.declared(part.shape) for piece, part in zip(made, parts, strict=True))
 
 
-def joined(g: tuple[Sym | None, ...], y: tuple[Sym, ...], axis: int) -> Sym:
+def joined(g: tuple[Array, ...], y: tuple[Array, ...], axis: int) -> Array:
     """Split: pieces that nobody uses have gradient zero."""
     pieces = [piece if given is None else given for given, piece in zip(g, (t.zeros() for t in y), strict=True)]
     return np.concatenate(pieces, axis=axis) if len(pieces) > 1 else pieces[0]
 
 
-def transpose(g: Sym, y: Sym, x: Sym, perm: list[int] | None = None) -> Sym:
+def transpose(g: Array, y: Array, x: Array, perm: list[int] | None = None) -> Array:
     order = perm or range(x.rank)[::-1]
     return g.transpose([int(axis) for axis in np.argsort(order)])
 
 
-def slice_(g: Sym, y: Sym, x: Sym, starts: Sym, ends: Sym, axes: Sym | None, steps: Sym | None) -> Sym:
+def slice_(g: Array, y: Array, x: Array, starts: Array, ends: Array, axes: Array, steps: Array) -> Array:
     """Zeros around the gradient; where steps are not 1, the positions are asked."""
     if steps is not None and (steps.value is None or (steps.value != 1).any()):
         return moved("Slice")(g, y, x, starts, ends, axes, steps)
@@ -61,7 +61,7 @@ def slice_(g: Sym, y: Sym, x: Sym, starts: Sym, ends: Sym, axes: Sym | None, ste
     return _placed(g, x, starts.astype(np.int64), axes.astype(np.int64))
 
 
-def gather(g: Sym, y: Sym, x: Sym, indices: Sym, axis: int) -> Sym:
+def gather(g: Array, y: Array, x: Array, indices: Array, axis: int) -> Array:
     """One index: zeros around the gradient; many: the positions are asked."""
     if indices.value is None or indices.value.size != 1:
         return moved("Gather")(g, y, x, indices, axis=axis)
@@ -71,7 +71,7 @@ def gather(g: Sym, y: Sym, x: Sym, indices: Sym, axis: int) -> Sym:
     return _placed(kept, x, indices.astype(np.int64).reshape(1), x.lift([axis]))
 
 
-def _placed(g: Sym, x: Sym, starts: Sym, axes: Sym) -> Sym:
+def _placed(g: Array, x: Array, starts: Array, axes: Array) -> Array:
     """g in an array of zeros like x, beginning at `starts`, which may count from the end or lie beyond it."""
     lengths, taken = x.dims.op("Gather", axes), g.dims.op("Gather", axes)
     begin = np.where(starts < 0, starts + lengths, starts).clip(0)
@@ -80,7 +80,7 @@ def _placed(g: Sym, x: Sym, starts: Sym, axes: Sym) -> Sym:
     return g.op("Pad", pads, None, axes).declared(x.kind.shape)
 
 
-def pad(g: Sym, y: Sym, x: Sym, pads: Sym, value: Sym | None, axes: Sym | None, mode: str) -> tuple[Any, ...]:
+def pad(g: Array, y: Array, x: Array, pads: Array, value: Array, axes: Array, mode: str) -> tuple[Any, ...]:
     """A constant border is cut off again; the value's gradient is what lies on the border."""
     if mode != "constant":
         return moved("Pad")(g, y, x, pads, None, axes, mode=mode), None, None
@@ -88,13 +88,13 @@ def pad(g: Sym, y: Sym, x: Sym, pads: Sym, value: Sym | None, axes: Sym | None, 
     return inner, None, lambda: (g * x.zeros().op("Pad", pads, 1, axes)).sum()
 
 
-def tile(g: Sym, y: Sym, x: Sym, repeats: Sym) -> Sym:
+def tile(g: Array, y: Array, x: Array, repeats: Array) -> Array:
     """Every axis split into (repeats, length), and summed over the repeats."""
     pairs = np.concatenate([t.op("Unsqueeze", [1]) for t in (repeats, x.dims)], axis=1)
     return g.reshape(pairs.reshape(-1)).sum(range(0, 2 * x.rank, 2)).declared(x.shape)
 
 
-def depth_to_space(g: Sym, y: Sym, x: Sym, blocksize: int, mode: str) -> Sym:
+def depth_to_space(g: Array, y: Array, x: Array, blocksize: int, mode: str) -> Array:
     """The other way; SpaceToDepth puts the block first (DCR), for CRD it has to follow the channels."""
     deep = g.op("SpaceToDepth", blocksize=blocksize)
     if mode == "DCR":

@@ -7,22 +7,22 @@ import numpy as np
 from backlit_proto.errors import NotDifferentiable
 from onnx import TensorProto
 
-from backlit_server.graph.sym import Sym
+from backlit_server.graph.sym import Array
 
 
 def batch_normalization(
     g: Any,
     y: Any,
-    x: Sym,
-    scale: Sym,
-    bias: Sym,
-    mean: Sym,
-    variance: Sym,
+    x: Array,
+    scale: Array,
+    bias: Array,
+    mean: Array,
+    variance: Array,
     *,
     epsilon: float,
     training_mode: int,
     **_: Any,
-) -> tuple[Callable[[], Sym], ...]:
+) -> tuple[Callable[[], Array], ...]:
     """With stored statistics: a linear map, a channel at a time."""
     if training_mode:
         raise NotDifferentiable(
@@ -43,7 +43,7 @@ def batch_normalization(
 
 
 def layer_normalization(
-    g: Any, y: Any, x: Sym, scale: Sym, bias: Sym | None, *, axis: int, epsilon: float, stash_type: int
+    g: Any, y: Any, x: Array, scale: Array, bias: Array, *, axis: int, epsilon: float, stash_type: int
 ) -> tuple[Any, ...]:
     """Mean and inverse deviation come from the operator itself, computed in float32 even for half precision."""
     whole = {"axis": axis, "epsilon": epsilon, "stash_type": stash_type}
@@ -63,7 +63,9 @@ def layer_normalization(
     return sum(parts[1:], parts[0]), *slopes
 
 
-def instance_normalization(g: Sym, y: Sym, x: Sym, scale: Sym, bias: Sym, *, epsilon: float) -> tuple[Any, ...]:
+def instance_normalization(
+    g: Array, y: Array, x: Array, scale: Array, bias: Array, *, epsilon: float
+) -> tuple[Any, ...]:
     axes = list(range(2, x.rank))
     column = [-1] + [1] * len(axes)
     normal, inverse = _statistics(x, axes, epsilon)
@@ -75,13 +77,13 @@ def instance_normalization(g: Sym, y: Sym, x: Sym, scale: Sym, bias: Sym, *, eps
 
 
 def group_normalization(
-    g: Sym, y: Sym, x: Sym, scale: Sym, bias: Sym, *, num_groups: int, epsilon: float, stash_type: int = 1
+    g: Array, y: Array, x: Array, scale: Array, bias: Array, *, num_groups: int, epsilon: float, stash_type: int = 1
 ) -> tuple[Any, ...]:
     """Statistics of groups of channels, scale and bias of single ones (opset 21)."""
     column = [-1] + [1] * (x.rank - 2)
     others = [axis for axis in range(x.rank) if axis != 1]
 
-    def grouped(t: Sym) -> Sym:
+    def grouped(t: Array) -> Array:
         return t.op("Reshape", [0, num_groups, -1])
 
     normal, inverse = _statistics(grouped(x), [2], epsilon)
@@ -92,20 +94,22 @@ def group_normalization(
     )
 
 
-def softmax(g: Sym, y: Sym, x: Sym, *, axis: int) -> Sym:
+def softmax(g: Array, y: Array, x: Array, *, axis: int) -> Array:
     """A row of nothing but -inf (attention that is masked altogether) is NaN, and has no gradient."""
     share = np.where(np.isnan(y), 0, y)
     return share * (g - (g * share).sum(axis, keepdims=True))
 
 
-def local_response_normalization(g: Sym, y: Sym, x: Sym, *, alpha: float, beta: float, bias: float, size: int) -> Sym:
+def local_response_normalization(
+    g: Array, y: Array, x: Array, *, alpha: float, beta: float, bias: float, size: int
+) -> Array:
     """y = x s^-beta, s = bias + alpha / size * (sum of squares of neighbouring channels)."""
     s = bias + alpha / size * _neighbours(x * x, (size - 1) // 2, size // 2)
     through = _neighbours(g * x * s ** (-beta - 1), size // 2, (size - 1) // 2)
     return g * s**-beta - 2 * alpha * beta / size * x * through
 
 
-def lp_normalization(g: Sym, y: Sym, x: Sym, *, axis: int, p: int) -> Sym:
+def lp_normalization(g: Array, y: Array, x: Array, *, axis: int, p: int) -> Array:
     """x over its norm along an axis; a zero stays zero."""
     size = abs(x).sum(axis, keepdims=True) if p == 1 else np.sqrt((x * x).sum(axis, keepdims=True))
     direction = np.sign(x) if p == 1 else y
@@ -113,7 +117,7 @@ def lp_normalization(g: Sym, y: Sym, x: Sym, *, axis: int, p: int) -> Sym:
 
 
 def rms_normalization(
-    g: Sym, y: Sym, x: Sym, scale: Sym, *, axis: int, epsilon: float, stash_type: int
+    g: Array, y: Array, x: Array, scale: Array, *, axis: int, epsilon: float, stash_type: int
 ) -> tuple[Any, ...]:
     """x over its root mean square, computed in float32 even for half precision."""
     axes = list(range(axis % x.rank, x.rank))
@@ -124,20 +128,20 @@ def rms_normalization(
     return lambda: inverse * (gs - normal * (gs * normal).mean(axes, keepdims=True)), lambda: g * normal
 
 
-def _statistics(x: Sym, axes: Sequence[int], epsilon: float) -> tuple[Sym, Sym]:
+def _statistics(x: Array, axes: Sequence[int], epsilon: float) -> tuple[Array, Array]:
     """x with mean 0 and deviation 1 over the axes, and the inverse of the deviation it had."""
     centred = x - x.mean(axes, keepdims=True)
     inverse = 1 / np.sqrt((centred * centred).mean(axes, keepdims=True) + epsilon)
     return centred * inverse, inverse
 
 
-def _normalised(g: Sym, normal: Sym, inverse: Sym, axes: Sequence[int]) -> Sym:
+def _normalised(g: Array, normal: Array, inverse: Array, axes: Sequence[int]) -> Array:
     """The gradient of what was normalised: without its mean, and without its part along the result."""
     along = (g * normal).mean(axes, keepdims=True)
     return inverse * (g - g.mean(axes, keepdims=True) - normal * along)
 
 
-def _neighbours(t: Sym, before: int, behind: int) -> Sym:
+def _neighbours(t: Array, before: int, behind: int) -> Array:
     """Sums over neighbouring channels."""
     wide = t.op("Pad", [before, behind], None, [1])
     parts = [wide.op("Slice", [k], [k + int(t.shape[1])], [1]) for k in range(before + behind + 1)]

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 
 from backlit_server.graph.rules_moves import scatter_add
-from backlit_server.graph.sym import Sym
+from backlit_server.graph.sym import Array
 from backlit_server.graph.windows import Windows, bordered, windows
 
 FULL: dict[str, Any] = {"pads": None, "strides": None, "dilations": None}
 
 
-def max_pool(g: Any, y: Any, x: Sym, *, storage_order: int = 0, **attributes: Any) -> Sym:
+def max_pool(g: Any, y: Any, x: Array, *, storage_order: int = 0, **attributes: Any) -> Array:
     """To the first maximum of each window; a second pool tells where that is.
 
     Its indices count over the whole tensor. MaxUnpool would be wrong: it overwrites where windows overlap.
@@ -22,38 +22,40 @@ def max_pool(g: Any, y: Any, x: Sym, *, storage_order: int = 0, **attributes: An
 
 
 def average_pool(
-    g: Sym, y: Sym, x: Sym, *, kernel_shape: list[int], count_include_pad: int, ceil_mode: int, **attributes: Any
-) -> Sym:
+    g: Array, y: Array, x: Array, *, kernel_shape: list[int], count_include_pad: int, ceil_mode: int, **attributes: Any
+) -> Array:
     seen = windows(x, y, kernel_shape, **FULL | attributes)
     return seen.spread(g / _counts(seen, count_include_pad))
 
 
-def lp_pool(g: Sym, y: Sym, x: Sym, *, p: int, kernel_shape: list[int], ceil_mode: int = 0, **attributes: Any) -> Sym:
+def lp_pool(
+    g: Array, y: Array, x: Array, *, p: int, kernel_shape: list[int], ceil_mode: int = 0, **attributes: Any
+) -> Array:
     """y = (sum |x|^p)^(1/p)."""
     seen = windows(x, y, kernel_shape, **FULL | attributes)
     return _slope(x, p) * seen.spread(g / _power(y + (y == 0), p - 1))
 
 
-def p_norm(g: Sym, y: Sym, x: Sym, p: int) -> Sym:
+def p_norm(g: Array, y: Array, x: Array, p: int) -> Array:
     """y = (sum |x|^p)^(1/p) over everything y does not tell apart."""
     return _slope(x, p) * (g / _power(y + (y == 0), p - 1))
 
 
-def global_max_pool(g: Sym, y: Sym, x: Sym) -> Sym:
+def global_max_pool(g: Array, y: Array, x: Array) -> Array:
     """Equal maxima share it."""
     chosen = (x == y).astype(g.dtype)
     return g * chosen / chosen.sum(range(2, x.rank), keepdims=True)
 
 
-def _slope(x: Sym, p: int) -> Sym:
+def _slope(x: Array, p: int) -> Array:
     return np.sign(x) * _power(abs(x), p - 1)
 
 
-def _power(x: Sym, p: int) -> Sym:
+def _power(x: Array, p: int) -> Array:
     return x if p == 1 else x ** float(p)
 
 
-def _counts(seen: Windows, include_pad: int) -> "int | Sym":
+def _counts(seen: Windows, include_pad: int) -> Array:
     """How many elements each window averages: padding counts if it is included, what hangs over never does."""
     before, behind = seen.begin, seen.after
     full = seen.known and isinstance(behind, np.ndarray)

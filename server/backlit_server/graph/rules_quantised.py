@@ -7,7 +7,7 @@ import numpy as np
 from onnx import TensorProto
 
 from backlit_server.graph.broadcast import fitted
-from backlit_server.graph.sym import Sym
+from backlit_server.graph.sym import Array
 
 # what fits: beyond it numbers were cut off, and their gradient is zero
 RANGES = {
@@ -17,7 +17,7 @@ RANGES = {
 }  # fmt: skip
 
 
-def quantize(g: Sym, y: Sym, x: Sym, scale: Sym, zero: Sym | None, *, axis: int, block_size: int, **_: Any) -> Sym:
+def quantize(g: Array, y: Array, x: Array, scale: Array, zero: Array, *, axis: int, block_size: int, **_: Any) -> Array:
     """y = round(x / scale) + zero, cut to the range of its type; what lies on an end of the range counts as cut off.
 
     Asking y and not x leaves the integer kernels alone: onnxruntime never computes x where it can avoid it.
@@ -32,13 +32,13 @@ def quantize(g: Sym, y: Sym, x: Sym, scale: Sym, zero: Sym | None, *, axis: int,
 
 
 def dequantize(
-    g: Sym, y: Sym, x: Sym, scale: Sym, zero: Sym | None, *, axis: int, block_size: int, **_: Any
-) -> tuple[Callable[[], Sym], ...]:
+    g: Array, y: Array, x: Array, scale: Array, zero: Array, *, axis: int, block_size: int, **_: Any
+) -> tuple[Callable[[], Array], ...]:
     """y = (x - zero) * scale."""
     apart = _apart(g, axis, block_size)
     step = _column(scale, x, axis, block_size)
 
-    def of_scale() -> Sym:
+    def of_scale() -> Array:
         offset = _apart(x.astype(g.dtype), axis, block_size)
         if zero is not None:
             offset = offset - _column(zero, x, axis, block_size).astype(g.dtype)
@@ -47,7 +47,7 @@ def dequantize(
     return lambda: (apart * step.astype(g.dtype)).shaped_as(x), of_scale
 
 
-def _apart(t: Sym, axis: int, block_size: int) -> Sym:
+def _apart(t: Array, axis: int, block_size: int) -> Array:
     """t with the axis split into (blocks, elements of a block)."""
     if not block_size:
         return t
@@ -55,11 +55,11 @@ def _apart(t: Sym, axis: int, block_size: int) -> Sym:
     return t.reshape(np.concatenate([*_some(t.dims[:at]), t.lift([-1, block_size]), *_some(t.dims[at + 1 :])]))
 
 
-def _some(dims: Sym) -> list[Sym]:
+def _some(dims: Array) -> list[Array]:
     return [dims] if dims.shape != (0,) else []
 
 
-def _column(t: Sym, x: Sym, axis: int, block_size: int) -> Sym:
+def _column(t: Array, x: Array, axis: int, block_size: int) -> Array:
     """A scale or zero point beside x: a single number, one for each index of the axis, or one for each block."""
     if t.rank == 0 or t.kind.fixed == (1,):
         return t.reshape(())

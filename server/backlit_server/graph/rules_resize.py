@@ -7,20 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from backlit_server.graph.sym import Sym, zeros
+from backlit_server.graph.sym import Array, zeros
 
 
 def resize(
-    g: Sym,
-    y: Sym,
-    x: Sym,
-    roi: Sym | None,
-    scales: Sym | None,
-    sizes: Sym | None,
+    g: Array,
+    y: Array,
+    x: Array,
+    roi: Array,
+    scales: Array,
+    sizes: Array,
     *,
     axes: Any = None,
     **attributes: Any,
-) -> Sym:
+) -> Array:
     """Attributes as of opset 19; the region (tf_crop_and_resize) holds all starts, then all ends."""
     axes = [axis % x.rank for axis in axes] if axes else list(range(x.rank))
     scales = scales if sizes is None else None
@@ -34,14 +34,14 @@ def resize(
     return g
 
 
-def _is_one(scales: Sym, k: int) -> bool:
+def _is_one(scales: Array, k: int) -> bool:
     return scales.value is not None and scales.value[k] == 1
 
 
-def _matrix(x: Sym, y: Sym, axis: int, scale: Sym | None, region: Any, attributes: dict[str, Any]) -> Sym:
+def _matrix(x: Array, y: Array, axis: int, scale: Array, region: Any, attributes: dict[str, Any]) -> Array:
     """(size after, size before): what the Resize makes of the rows of an identity matrix."""
     before, after = (t.dims.op("Gather", [axis]) for t in (x, y))
-    square = np.concatenate([before, before])
+    square: Array = np.concatenate([before, before])
     identity = zeros(square, x.dtype).op("EyeLike").op("Unsqueeze", [0, 1])
     one = x.lift(np.ones(1, np.float32))
     wanted = None if scale is not None else np.concatenate([x.lift([1, 1]), after, before])
@@ -51,13 +51,13 @@ def _matrix(x: Sym, y: Sym, axis: int, scale: Sym | None, region: Any, attribute
     return identity.op("Resize", corners, factors, wanted, **kept).op("Squeeze", [0, 1])
 
 
-def _corners(roi: Sym, start: int, end: int) -> Sym:
+def _corners(roi: Array, start: int, end: int) -> Array:
     """The region of interest of one axis, as that of the rows of a matrix in four dimensions."""
     zero, one = (roi.lift(np.array([v])).astype(roi.dtype) for v in (0.0, 1.0))
     return np.concatenate([zero, zero, roi.op("Gather", [start]), zero, one, one, roi.op("Gather", [end]), one])
 
 
-def _along(g: Sym, axis: int, matrix: Sym) -> Sym:
+def _along(g: Array, axis: int, matrix: Array) -> Array:
     """g times the matrix, along one axis."""
     if axis == g.rank - 1:
         return g @ matrix

@@ -39,7 +39,7 @@ def is_defined(op: str, opset: int) -> bool:
     """Whether the specification defines an operator by a function of others."""
     if not defs.has(op):
         return False
-    schema = defs.get_schema(op, opset)
+    schema: Any = defs.get_schema(op, opset)  # Any: its stubs lack the functions
     return schema.has_function or schema.has_context_dependent_function
 
 
@@ -64,7 +64,7 @@ def opened(model: ModelProto, ops: frozenset[str], kinds: Mapping[str, Kind]) ->
 
 
 def _definition(node: NodeProto, opset: int, kinds: Mapping[str, Kind]) -> FunctionProto:
-    schema = defs.get_schema(node.op_type, opset)
+    schema: Any = defs.get_schema(node.op_type, opset)  # Any: its stubs lack the functions
     if schema.has_context_dependent_function:
         types = [(type_proto(kinds[name]) if name else TypeProto()).SerializeToString() for name in node.input]
         version = max(v for v in schema.context_dependent_function_opset_versions if v <= opset)

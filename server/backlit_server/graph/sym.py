@@ -33,6 +33,7 @@ WIDTHS = (
     TensorProto.UINT32, TensorProto.INT32, TensorProto.UINT64, TensorProto.INT64,
     TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.FLOAT, TensorProto.DOUBLE,
 )  # fmt: skip
+Array = Any  # in rules and formulas: a Sym or a numpy array, the same lines serve both, which numpy's stubs cannot say
 FLOATS = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.FLOAT, TensorProto.DOUBLE})
 HALVES = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16})
 
@@ -126,9 +127,10 @@ class Sym(NDArrayOperatorsMixin):
     def reshape(self, *shape: Any) -> "Sym":
         """As numpy's; a tensor of integers is a shape too."""
         wanted = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
-        if isinstance(wanted, Sym) and wanted.value is None:
+        known = wanted.value if isinstance(wanted, Sym) else wanted
+        if known is None:
             return self.op("Reshape", wanted, allowzero=1)
-        target = [int(d) for d in (wanted.value if isinstance(wanted, Sym) else wanted)]
+        target = [int(d) for d in known]
         return self.op("Reshape", target, allowzero=1 if 0 in target else None)
 
     def shaped_as(self, other: "Sym") -> "Sym":
@@ -168,7 +170,7 @@ class Sym(NDArrayOperatorsMixin):
     def prod(self, axis: Any = None, keepdims: bool = False) -> "Sym":
         return self._reduce("ReduceProd", axis, keepdims)
 
-    def clip(self, min: Any = None, max: Any = None) -> "Sym":
+    def clip(self, min: Any = None, max: Any = None) -> "Sym":  # noqa: A002  (numpy's names)
         return self.op("Clip", min, max)
 
     def zeros(self) -> "Sym":

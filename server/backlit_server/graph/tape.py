@@ -106,7 +106,7 @@ class Tape:
         self.model.graph.input.append(value_info(name, kind))
 
     def finish(self, outputs: Mapping[str, str]) -> ModelProto:
-        """The model with tensors as further outputs, {output name: tensor}; nodes that none of them needs are dropped."""
+        """The model with tensors as further outputs, {output name: tensor}; nodes that none needs are dropped."""
         self._nodes += [helper.make_node("Identity", [tensor], [name], name) for name, tensor in outputs.items()]
         needed, kept = set(outputs), []
         for node in reversed(self._nodes):

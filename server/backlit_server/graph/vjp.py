@@ -88,7 +88,7 @@ VJPS: Mapping[str, Rule] = {
     # sums and products
     "Conv":                  conv.conv,
     "ConvTranspose":         conv.conv_transpose,
-    "CumSum":                lambda g, y, x, axis, exclusive, reverse: g.op("CumSum", axis, exclusive=exclusive, reverse=1 - reverse),
+    "CumSum":                linear.cumulative_sum,
     "Einsum":                linear.einsum,
     "Gemm":                  linear.gemm,
     "MatMul":                linear.matmul,

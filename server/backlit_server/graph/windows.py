@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from backlit_server.graph.sym import Sym
+from backlit_server.graph.sym import Array
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,11 @@ class Windows:
     """Windows over the spatial axes of `wide`, one for each element of a narrower tensor.
 
     `begin` and `after` are the padding before and behind wide. `end` is how far the last window reaches beyond wide's
-    last element: as far as `after`, less where strides leave a rest (negative where the last elements are in no window),
-    more where ceil_mode lets a window hang over.
+    last element: as far as `after`, less where strides leave a rest (negative where the last elements are in no
+    window), more where ceil_mode lets a window hang over.
     """
 
-    wide: Sym
+    wide: Array
     kernel: np.ndarray
     strides: np.ndarray
     dilations: np.ndarray
@@ -44,15 +44,15 @@ class Windows:
     def known(self) -> bool:
         return isinstance(self.begin, np.ndarray) and isinstance(self.end, np.ndarray)
 
-    def covered(self, t: Sym) -> Sym:
+    def covered(self, t: Array) -> Array:
         """t, as wide as `wide`, with zeros added or elements dropped: exactly what the windows cover."""
         return bordered(t, self.begin, self.end)
 
-    def uncovered(self, t: Sym) -> Sym:
+    def uncovered(self, t: Array) -> Array:
         """The other way: what covers all windows, cut or filled to the size of `wide`."""
         return bordered(t, -self.begin, -self.end)
 
-    def spread(self, t: Sym) -> Sym:
+    def spread(self, t: Array) -> Array:
         """One number a window, given to every element the window covers; overlaps add up."""
         single = self.known and not self.begin.any() and not self.end.any() and t.shape[2:] == (1,) * len(self.kernel)
         if single:  # one window over everything: left to broadcasting
@@ -65,7 +65,7 @@ class Windows:
 
 
 def windows(
-    wide: Sym, narrow: Sym, kernel: Sequence[int], *, auto_pad: str, **attributes: Sequence[int] | None
+    wide: Array, narrow: Array, kernel: Sequence[int], *, auto_pad: str, **attributes: Sequence[int] | None
 ) -> Windows:
     """The windows of an operator from `wide` to `narrow`, from its attributes pads, strides, dilations, auto_pad."""
     n = len(kernel)
@@ -86,13 +86,13 @@ def windows(
 ROUNDING = {"SAME_UPPER": 0, "SAME_LOWER": 1}  # where the odd element of SAME padding goes: behind, or before
 
 
-def sizes(x: Sym) -> Any:
+def sizes(x: Array) -> Any:
     """The spatial sizes of (batch, channels, ...)."""
     known = [d for d in x.shape[2:] if isinstance(d, int)]
     return np.array(known, np.int64) if len(known) == x.rank - 2 else x.dims[2:]
 
 
-def bordered(t: Sym, begin: Any, end: Any, value: float | None = None) -> Sym:
+def bordered(t: Array, begin: Any, end: Any, value: float | None = None) -> Array:
     """t with a border around its spatial axes; a negative border cuts off."""
     if isinstance(begin, np.ndarray) and isinstance(end, np.ndarray):
         known = np.concatenate([begin, end]).tolist()
@@ -100,7 +100,7 @@ def bordered(t: Sym, begin: Any, end: Any, value: float | None = None) -> Sym:
     return t.op("Pad", np.concatenate([t.lift(begin), t.lift(end)]), value, list(range(2, t.rank)))
 
 
-def _same_padding(wide: Sym, strides: np.ndarray, reach: np.ndarray) -> Any:
+def _same_padding(wide: Array, strides: np.ndarray, reach: np.ndarray) -> Any:
     """What SAME adds on both sides together: as many windows as strides fit into the size."""
     if (strides == 1).all():
         return reach - 1
@@ -108,7 +108,7 @@ def _same_padding(wide: Sym, strides: np.ndarray, reach: np.ndarray) -> Any:
     return np.maximum(((size + strides - 1) // strides - 1) * strides + reach - size, 0)
 
 
-def _repeated(t: Sym, times: np.ndarray) -> Sym:
+def _repeated(t: Array, times: np.ndarray) -> Array:
     """Every element of the spatial axes, repeated along each of them."""
     n = len(times)
     apart = t.op("Unsqueeze", [2 * k + 3 for k in range(n)])

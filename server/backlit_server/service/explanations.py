@@ -62,6 +62,7 @@ class ExplanationService(services.ExplanationServiceServicer):
 
     def _support(self, reference: str) -> dict[str, pb.MethodSupport]:
         model = self._store.described(self._store.resolve(reference))
+        note(model=model.digest)
         return {row.method: row for row in model.card.methods}
 
     async def _answers(self, request: pb.ExplainRequest) -> AsyncGenerator[pb.ExplainResponse, None]:

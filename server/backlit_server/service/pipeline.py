@@ -22,17 +22,11 @@ async def in_order(
     started: asyncio.Queue[Results | None] = asyncio.Queue(ahead)
     running: set[asyncio.Task[None]] = set()
 
-    async def drain(item: Item, results: Results) -> None:
-        async with aclosing(work(item)) as found:
-            async for result in found:
-                await results.put(result)
-        await results.put(None)
-
     async def start() -> None:
         async for item in items:
             results = Results(WAITING_RESULTS)
             await started.put(results)
-            running.add(asyncio.create_task(drain(item, results)))
+            running.add(asyncio.create_task(_drain(work(item), results)))
         await started.put(None)
 
     running.add(asyncio.create_task(start()))
@@ -44,6 +38,13 @@ async def in_order(
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _drain(found: AsyncGenerator[Result, None], results: Results) -> None:
+    async with aclosing(found):
+        async for result in found:
+            await results.put(result)
+    await results.put(None)
 
 
 async def _next(queue: asyncio.Queue, running: set[asyncio.Task[None]]):

@@ -69,5 +69,5 @@ async def landed(function: Callable[P, T], *arguments: P.args, **keywords: P.kwa
     try:
         return await asyncio.shield(work)
     finally:
+        work.add_done_callback(asyncio.Task.exception)  # when the caller has left, nobody else asks for it
         await asyncio.wait([work])
-        work.exception()  # when the caller has left, nobody else asks for it

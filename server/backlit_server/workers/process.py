@@ -50,11 +50,11 @@ class WorkerProcess:
         Called in the thread of the event loop: Linux kills the worker when the thread that started it ends.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, contextlib.ExitStack() as undo:
+            undo.enter_context(ours)
             try:
                 child = await asyncio.create_subprocess_exec(
-                    *command,
-                    *("--fd", str(theirs.fileno())),
+                    *(*command, "--fd", str(theirs.fileno())),
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
@@ -62,11 +62,8 @@ class WorkerProcess:
                     stderr=subprocess.STDOUT,
                 )
             except OSError as error:
-                ours.close()
                 raise ServerUnavailable(f"no worker can be started: {error.strerror}") from error
-            except BaseException:
-                ours.close()
-                raise
+            undo.pop_all()
         return cls(child, Channel(ours))
 
     def __init__(self, child: asyncio.subprocess.Process, channel: Channel) -> None:

@@ -71,7 +71,9 @@ class Supervisor:
         if self._tending is None:
             return  # it never started, and start() has left nothing behind
         self._tending.cancel()
-        await asyncio.gather(self._tending, return_exceptions=True)
+        (outcome,) = await asyncio.gather(self._tending, return_exceptions=True)
+        if isinstance(outcome, Exception):
+            log.error("nobody tended the worker of device %s any more", self._wanted, exc_info=outcome)
         if self._ready.done():
             await self._dismiss(self._ready.result(), grace)
         self._turn_away(self._loss("stopped"))

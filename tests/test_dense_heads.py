@@ -1,0 +1,65 @@
+"""Heads that are not linear: their gradients against central differences in double precision."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from bare import plain_session
+from onnx.reference import ReferenceEvaluator
+
+from backlit_server.engine.runtime import one_thread_pool
+from backlit_server.graph import canonical, cut, differentiate, examine
+
+MODELS = (
+    "gender-dlib",
+    "catsordogs-nhwc",
+    "mnist-cntk",
+    "mnist-dianna",
+    "mnist-optimized",
+    "pplcnet-orientation",
+)
+STEP = 1e-5
+DIRECTIONS = 5
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_gradient_of_a_dense_head_agrees_with_central_differences(shared: Path, name: str):
+    one_thread_pool(2)
+    rng = np.random.default_rng(3)
+    model = canonical(onnx.load(shared / "models" / f"{name}.onnx"))
+    anatomy = examine(model)
+    made = cut(model, anatomy.default_layer, anatomy.scores.name)
+    shape = [1, *(d.dim_value for d in made.head.graph.input[0].type.tensor_type.shape.dim)][1:]
+    features = rng.random([1, *shape[1:]]).astype(np.float32)
+    scores = doubled(made.head)
+    classes = scores(features).shape[1]
+    for target in {0, classes - 1}:
+        seed = np.eye(classes, dtype=np.float32)[[target]]
+        gradient = gradient_of(made, anatomy.scores.name, features, seed)
+        for _ in range(DIRECTIONS):
+            direction = rng.normal(size=features.shape)
+            ahead, behind = (scores(features + sign * STEP * direction)[0, target] for sign in (1, -1))
+            slope = (ahead - behind) / (2 * STEP)
+            assert np.isclose((gradient * direction).sum(), slope, rtol=1e-4, atol=1e-4 * np.linalg.norm(gradient))
+
+
+def gradient_of(made, scores: str, features: np.ndarray, seed: np.ndarray) -> np.ndarray:
+    graph = differentiate(made.head, [scores], [made.layer])
+    session = plain_session(graph.SerializeToString())
+    (gradient,) = session.run([f"grad/{made.layer}"], {made.layer: features, f"grad/{scores}": seed})
+    return gradient.astype(np.float64)
+
+
+def doubled(head: onnx.ModelProto):
+    """The head's scores, computed in double precision by onnx's own evaluator."""
+    twin = onnx.ModelProto()
+    twin.CopyFrom(head)
+    for tensor in twin.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            tensor.CopyFrom(
+                onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).astype(np.float64), tensor.name)
+            )
+    evaluator = ReferenceEvaluator(twin)
+    name = head.graph.input[0].name
+    return lambda features: np.asarray(evaluator.run(None, {name: features.astype(np.float64)})[0])
