@@ -1,7 +1,9 @@
 """Rules of matrix products."""
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 from backlit_proto.errors import NotDifferentiable
 
 from backlit_server.graph.sym import Array
@@ -84,3 +86,28 @@ def _named(equation: str, operands: tuple[Array, ...]) -> tuple[list[str], str]:
 def cumulative_sum(g: Array, y: Array, x: Array, axis: Array, exclusive: int, reverse: int) -> Array:
     """The same from the other end."""
     return g.op("CumSum", axis, exclusive=exclusive, reverse=1 - reverse)
+
+
+def cumulative_product(g: Array, y: Array, x: Array, axis: Array, exclusive: int, reverse: int) -> Array:
+    """Every product that an element is a factor of, over that element: the sum of those from the element on.
+
+    Elements must not be zero.
+    """
+    return (g * y).op("CumSum", axis, exclusive=exclusive, reverse=1 - reverse) / x
+
+
+def arithmetic_sequence(g: Array, y: Array, start: Array, limit: Array, delta: Array) -> tuple[Any, ...]:
+    """start + k delta."""
+    return g.sum(), None, lambda: (g * (y - start) / delta).sum()
+
+
+def determinant(g: Array, y: Array, x: Array) -> Array:
+    """The cofactors, for matrices of up to three rows; larger ones would need an inverse, which ONNX does not have."""
+    n = x.shape[-1]
+    if n == 2:
+        return g[..., None, None] * x[..., ::-1, ::-1] * np.array([[1, -1], [-1, 1]])
+    if n != 3:
+        raise NotDifferentiable(f"the determinant of matrices of size {n}: only 2 and 3 are known")
+    rows = [x[..., [1, 2, 0], :], x[..., [2, 0, 1], :]]
+    one, two = ([row[..., [1, 2, 0]], row[..., [2, 0, 1]]] for row in rows)
+    return g[..., None, None] * (one[0] * two[1] - one[1] * two[0])

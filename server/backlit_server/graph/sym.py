@@ -12,6 +12,7 @@ from backlit_proto.errors import NotDifferentiable
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from onnx import TensorProto, helper
 
+from backlit_server.graph.indexing import indexed
 from backlit_server.graph.tape import Kind, Tape
 
 # numpy's functions, and the operator each one becomes
@@ -182,16 +183,7 @@ class Sym(NDArrayOperatorsMixin):
         return self.op(op_type, axes, keepdims=int(keepdims), noop_with_empty_axes=int(axes is not None))
 
     def __getitem__(self, index: Any) -> "Sym":
-        """Slices, whole numbers, None, an ellipsis, and lists of numbers, as numpy reads them."""
-        parts = list(index) if isinstance(index, tuple) else [index]
-        if any(part is Ellipsis for part in parts):
-            at = next(k for k, part in enumerate(parts) if part is Ellipsis)
-            used = sum(part is not None for part in parts) - 1
-            parts[at : at + 1] = [slice(None)] * (self.rank - used)
-        result, axis = self, 0
-        for part in parts:
-            result, axis = _take(result, axis, part)
-        return result
+        return indexed(self, index)
 
     def __bool__(self) -> bool:
         raise TypeError(f"{self.name!r} has no value while the graph is being built; use numpy.where")
@@ -255,19 +247,3 @@ def _computed(ufunc: Any, values: list[Any]) -> np.ndarray:
         result = np.asarray(ufunc(*values))
     return result if result.dtype == bool else result.astype(values[0].dtype)
 
-
-def _take(x: Sym, axis: int, part: Any) -> tuple[Sym, int]:
-    """One part of an index along one axis: the result, and the axis that the next part is about."""
-    if part is None:
-        return x.op("Unsqueeze", [axis]), axis + 1
-    if isinstance(part, list):
-        return x.op("Gather", part, axis=axis), axis + 1
-    if isinstance(part, int):
-        return x.op("Gather", np.array(part), axis=axis), axis
-    if part == slice(None):
-        return x, axis + 1
-    step = part.step or 1
-    far = np.iinfo(np.int64).max
-    start = part.start if part.start is not None else (0 if step > 0 else far)
-    stop = part.stop if part.stop is not None else (far if step > 0 else -far)
-    return x.op("Slice", [start], [stop], [axis], [step]), axis + 1

@@ -25,6 +25,7 @@ from backlit_server.graph import rules_moves as moves
 from backlit_server.graph import rules_norm as norm
 from backlit_server.graph import rules_pool as pool
 from backlit_server.graph import rules_quantised as quantised
+from backlit_server.graph import rules_scatter as scatter
 from backlit_server.graph.rules_reduce import product, reduction, shared
 from backlit_server.graph.rules_resize import resize
 
@@ -88,10 +89,13 @@ VJPS: Mapping[str, Rule] = {
     # sums and products
     "Conv":                  conv.conv,
     "ConvTranspose":         conv.conv_transpose,
+    "CumProd":               linear.cumulative_product,
     "CumSum":                linear.cumulative_sum,
+    "Det":                   linear.determinant,
     "Einsum":                linear.einsum,
     "Gemm":                  linear.gemm,
     "MatMul":                linear.matmul,
+    "Range":                 linear.arithmetic_sequence,
     "Resize":                resize,
 
     # pools and reductions
@@ -120,6 +124,7 @@ VJPS: Mapping[str, Rule] = {
     "LogSoftmax":            lambda g, y, x, axis: g - np.exp(y) * g.sum(axis, keepdims=True),
     "LpNormalization":       norm.lp_normalization,
     "LRN":                   norm.local_response_normalization,
+    "RMSNormalization":      norm.rms_normalization,
     "Softmax":               norm.softmax,
 
     # elements moved, none changed
@@ -131,9 +136,13 @@ VJPS: Mapping[str, Rule] = {
     "Gather":                moves.gather,
     "GatherElements":        lambda g, y, x, indices, axis: moves.scatter_add(x.dims, indices, g, axis=axis),
     "GatherND":              moves.moved("GatherND"),
+    "MaxUnpool":             scatter.max_unpool,
+    "OneHot":                scatter.one_hot,
     "Pad":                   moves.pad,
     "Reshape":               lambda g, y, x, shape, **_: g.shaped_as(x),
     "ReverseSequence":       lambda g, y, x, lengths, **axes: g.op("ReverseSequence", lengths, **axes),
+    "ScatterElements":       scatter.scatter_elements,
+    "ScatterND":             scatter.scatter_nd,
     "Slice":                 moves.slice_,
     "SpaceToDepth":          lambda g, y, x, blocksize, **_: g.op("DepthToSpace", blocksize=blocksize),
     "Split":                 lambda g, y, x, split, axis, **_: moves.joined(g, y, axis),
@@ -142,6 +151,7 @@ VJPS: Mapping[str, Rule] = {
     "TopK":                  lambda g, y, x, k, axis, **_: moves.scatter_add(x.dims, y[1], g[0], axis=axis),
     "Transpose":             moves.transpose,
     "Trilu":                 lambda g, y, x, k, upper: g.op("Trilu", k, upper=upper),
+    "Unique":                scatter.unique,
     "Unsqueeze":             lambda g, y, x, axes: g.shaped_as(x),
 
     # quantised: the gradient of the numbers that the integers stand for

@@ -1,0 +1,80 @@
+"""Rules of operators that put elements at places told by indices."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from backlit_server.graph.rules_moves import scatter_add
+from backlit_server.graph.sym import Array
+
+
+def scatter_elements(g: Array, y: Array, x: Array, indices: Array, updates: Array, *, axis: int, reduction: str) -> Any:
+    def put(t: Array, values: Array, how: str) -> Array:
+        return t.op("ScatterElements", indices, values, axis=axis, reduction=how)
+
+    def taken(t: Array) -> Array:
+        return t.op("GatherElements", indices, axis=axis)
+
+    return REDUCTIONS[reduction](g, y, x, updates, put, taken)
+
+
+def scatter_nd(g: Array, y: Array, x: Array, indices: Array, updates: Array, *, reduction: str) -> Any:
+    def put(t: Array, values: Array, how: str) -> Array:
+        return t.op("ScatterND", indices, values, reduction=how)
+
+    def taken(t: Array) -> Array:
+        return t.op("GatherND", indices)
+
+    return REDUCTIONS[reduction](g, y, x, updates, put, taken)
+
+
+def _replaced(g: Array, y: Array, x: Array, u: Array, put: Any, taken: Any) -> Any:
+    return lambda: put(g, u.zeros(), "none"), None, lambda: taken(g)
+
+
+def _added(g: Array, y: Array, x: Array, u: Array, put: Any, taken: Any) -> Any:
+    return g, None, lambda: taken(g)
+
+
+def _multiplied(g: Array, y: Array, x: Array, u: Array, put: Any, taken: Any) -> Any:
+    return lambda: g * put(x.zeros() + 1, u, "mul"), None, lambda: taken(g * y) / u
+
+
+def _largest(g: Array, y: Array, x: Array, u: Array, put: Any, taken: Any) -> Any:
+    """Max and min: those that are equal to the result share the gradient."""
+    kept = (x == y).astype(g.dtype)
+    won = (taken(y) == u).astype(g.dtype)
+    share = g / put(kept, won, "add")
+    return share * kept, None, taken(share) * won
+
+
+REDUCTIONS: Mapping[str, Callable[..., Any]] = {
+    "none": _replaced,
+    "add": _added,
+    "mul": _multiplied,
+    "max": _largest,
+    "min": _largest,
+}
+
+
+def one_hot(g: Array, y: Array, indices: Array, depth: Array, values: Array, *, axis: int) -> Any:
+    """values is (off, on): each gets what its places got."""
+    hot = indices.op("OneHot", depth, g.lift(np.array([0, 1])).astype(g.dtype), axis=axis)
+    on = g * hot
+    return None, None, np.concatenate([(g - on).sum().reshape(1), on.sum().reshape(1)])
+
+
+def max_unpool(g: Array, y: Array, x: Array, indices: Array, shape: Array, **_: Any) -> Array:
+    """Indices count over the whole of the smallest result that fits, or of the wanted shape."""
+    return g.reshape(-1).op("Gather", indices)
+
+
+def unique(g: Any, y: Any, x: Array, *, axis: int | None = None, sorted: int) -> Array:  # noqa: A002  (ONNX's name)
+    """To the first of equals, where the operator took it from."""
+    first = x.op("Unique", outputs=2, axis=axis, sorted=sorted)[1]
+    if axis is None:
+        count = x.lift(np.array(0)) + x.size_of(range(x.rank))
+        return scatter_add(count.reshape(1), first, g[0].reshape(-1), axis=0).shaped_as(x)
+    shape = [-1 if k == axis % x.rank else 1 for k in range(x.rank)]
+    return scatter_add(x.dims, first.reshape(shape).op("Expand", g[0].dims), g[0], axis=axis)
