@@ -1,6 +1,5 @@
 """The walk: what it refuses, what it leaves alone, and that whole networks have the slopes they say."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,7 +145,7 @@ def _undone(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def test_every_node_in_the_way_is_named_with_the_path() -> None:
     net = model("""(float[2,2] x) => (float[2] y) {
         a = Exp(x)  [first] b = Det(a)  [second] c = DFT(a)  d = Concat<axis=0>(b, c)  y = Neg(d) }""")
-    rules = {op: rule for op, rule in VJPS.items() if op != "Exp"}
+    rules = {op: rule for op, rule in VJPS.items() if op not in ("Exp", "Det")}
     with pytest.raises(NotDifferentiable) as refused:
         differentiate(net, ["y"], ["x"], rules)
     for word in ("Exp", "Det", "first", "DFT", "second", "'x'", "'y'", "x -> "):
@@ -229,45 +228,3 @@ def test_half_precision_sums_in_single() -> None:
     got = run(differentiate(net, ["y"], ["x"]), x=x, **{"grad/y": g})["grad/x"]
     assert got.dtype == np.float16
     assert np.array_equal(got[0, 0, 3::-2, 3::-2], g[0, 0])
-
-
-NETWORKS = [
-    "age-resnet10-dlib",
-    "catsordogs-nhwc",
-    "digits40-cnn-gap",
-    "digits40-vit-tiny",
-    "gender-dlib",
-    "mnist-cntk",
-    "mnist-dianna",
-    "mobilevit_xxs",
-    "pplcnet-orientation",
-    "vww96-mnv1-nhwc",
-]
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_along_its_gradient_a_network_climbs_as_steeply_as_the_gradient_is_long(name: str, shared: Path) -> None:
-    """In single precision, across many kinks, random directions drown in rounding; the gradient's own does not."""
-    net = onnx.load(shared / "models" / f"{name}.onnx")
-    given = {t.name for t in net.graph.initializer}
-    (x,) = (i for i in net.graph.input if i.name not in given)
-    y = net.graph.output[0].name
-    made = differentiate(net, [y], [x.name])
-    rng = np.random.default_rng(3)
-    shape = [d.dim_value or 1 for d in x.type.tensor_type.shape.dim]
-    image = rng.uniform(-1, 1, shape).astype(np.float32)
-    plain = onnxruntime.InferenceSession(net.SerializeToString(), providers=["CPUExecutionProvider"])
-    scores = np.asarray(plain.run([y], {x.name: image})[0])
-    seed = rng.standard_normal(scores.shape).astype(np.float32)
-    got = run(made, **{x.name: image, f"grad/{y}": seed})
-    assert np.allclose(got[y], scores, rtol=1e-4, atol=1e-6)
-    g = got[f"grad/{x.name}"].astype(np.float64)
-    length = np.linalg.norm(g)
-    errors = []
-    for step in (1e-2, 3e-3, 1e-3, 3e-4):
-        move = step * np.linalg.norm(image) * g / length
-        ends = [(image + sign * move).astype(np.float32) for sign in (1, -1)]
-        up, down = (np.asarray(plain.run([y], {x.name: end})[0], np.float64) for end in ends)
-        way = np.vdot(ends[0].astype(np.float64) - ends[1], g) / length
-        errors.append(abs(np.vdot(seed, up - down) / way / length - 1))
-    assert min(errors) < 2e-2, errors

@@ -13,7 +13,7 @@ import signal
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ TOOLS = ("buildah", "mmdebstrap", "crun")
 BASE = "docker.io/library/python:3.11-slim-bookworm"
 PYTHON = "ca-certificates,python3-minimal,python3-pip,python3-venv"
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+USER = 10001
 ANNOUNCEMENT = "backlit-server listening on "
 
 
@@ -99,30 +100,34 @@ def running(container: Container, *flags: str) -> Iterator[str]:
     """The address of the server, started by the image's own entry point and stopped by the image's own signal."""
     command = container.command(*container.config["Entrypoint"], *flags)
     log = container.buildah.folder / "server.log"
-    with log.open("w") as stderr, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as run:
-        assert run.stdout
-        line = run.stdout.readline()
-        assert line.startswith(ANNOUNCEMENT), f"{line!r}\n{log.read_text()}"
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True) as run,
+    ):
         try:
+            assert run.stdout
+            line = run.stdout.readline()
+            assert line.startswith(ANNOUNCEMENT), f"{line!r}\n{log.read_text()}"
             yield line.removeprefix(ANNOUNCEMENT).strip()
-        finally:
             # Isolation by chroot has no process namespace: the signal goes to the server itself.
             os.kill(server_under(run.pid), signal.Signals[container.config["StopSignal"]])
-            status = run.wait(60)
-        assert status == 0, log.read_text()
+            assert run.wait(60) == 0, log.read_text()
+        finally:
+            with suppress(ProcessLookupError):  # all of them ended by themselves, as they should
+                os.killpg(run.pid, signal.SIGKILL)
 
 
 def server_under(pid: int) -> int:
-    """The first descendant of the process that runs as the image's user: buildah itself runs as root."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for child in map(int, children):
-        return child if Path(f"/proc/{child}").stat().st_uid != 0 else server_under(child)
+    """The eldest descendant of the process that runs as the image's user: buildah itself runs as root."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    for child in [int(child) for task in tasks for child in (task / "children").read_text().split()]:
+        return child if Path(f"/proc/{child}").stat().st_uid == USER else server_under(child)
     raise AssertionError(f"process {pid} has started no server")
 
 
 def test_the_image_runs_as_a_numeric_user_with_an_exec_form_entry_point(container: Container):
     config = container.config
-    assert config["User"] == "10001:10001"
+    assert config["User"] == f"{USER}:{USER}"
     assert config["Entrypoint"] == ["backlit-server"]
     assert config["StopSignal"] == "SIGTERM"
     assert config["Volumes"] == {"/models": {}}

@@ -77,6 +77,13 @@ def test_a_palette_or_transparent_picture_is_read_as_rgb():
     assert np.array_equal(prepared(file.getvalue(), preset="unit"), prepared(PIXELS, preset="unit"))
 
 
+def test_a_photograph_taken_sideways_is_turned_upright():
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6  # the camera lay on its left side
+    Image.fromarray(np.rot90(PIXELS)).save(file, "PNG", exif=exif)
+    assert np.array_equal(prepared(file.getvalue(), preset="unit"), prepared(PIXELS, preset="unit"))
+
+
 GIANT = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x27\x10\x00\x00\x27\x10\x08\x02\x00\x00\x00"
 
 

@@ -51,12 +51,17 @@ def card_of(file: onnx.ModelProto, model: OpenModel, scores: np.ndarray | None) 
 
 
 def _refusals(model: OpenModel) -> Iterator[tuple[str, BacklitError]]:
-    """The methods that fail at the default layer: each is really built, so the card promises nothing else."""
+    """The methods that fail at the default layer: each graph is really built, so the card promises nothing else."""
+    opened = set()
     for name, row in METHODS.items():
+        defaults = {p.name: p.default for p in row.parameters}
         try:
             backbone = model.backbone(name, "")
             if row.needs_seed and backbone.cut:
-                model.head(backbone.cut, name, {p.name: p.default for p in row.parameters})
+                # Methods that need the same tensors differ by a few plain operators: one session speaks for all.
+                build = model.head_graph if row.needs in opened else model.head
+                build(backbone.cut, name, defaults)
+                opened.add(row.needs)
         except BacklitError as error:
             yield name, error
 

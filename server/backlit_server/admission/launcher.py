@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import BacklitError, BadModel, Overloaded, revive
 from google.protobuf.message import DecodeError
 
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BacklitError, BadModel, Overloaded, revive
 from backlit_server.settings import Settings
 
 COMMAND = (sys.executable, "-P", "-m", "backlit_server.admission")

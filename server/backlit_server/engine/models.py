@@ -26,6 +26,7 @@ from backlit_server.graph import (
     linear_weights,
     method_graph,
     pruned,
+    seeded,
     with_outputs,
 )
 from backlit_server.methods import METHODS
@@ -57,6 +58,7 @@ class OpenModel:
         self._runtime = runtime
         self._graph = canonical(file)
         self._backbones: dict[str, Backbone] = {}
+        self._seeded: dict[tuple[str, bool], onnx.ModelProto] = {}
         self._heads: dict[tuple[str, str, str], Head] = {}
         self.anatomy = examine(self._graph)
         self.classes = Classes(binary=self.anatomy.scores.binary)
@@ -83,7 +85,11 @@ class OpenModel:
 
     def head_graph(self, cut: Cut, method: str, parameters: Mapping[str, Any]) -> onnx.ModelProto:
         """The graph of a method at a cut; NotExplainable or NotDifferentiable where there can be none."""
-        return method_graph(cut, self.anatomy.scores.name, self.recipe(cut.layer, method, parameters))
+        recipe = self.recipe(cut.layer, method, parameters)
+        gradients = METHODS[method].needs_gradients
+        if (cut.layer, gradients) not in self._seeded:
+            self._seeded[cut.layer, gradients] = seeded(cut.head, cut.layer, self.anatomy.scores.name, gradients)
+        return method_graph(self._seeded[cut.layer, gradients], cut, self.anatomy.scores.name, recipe)
 
     def recipe(self, layer: str, method: str, parameters: Mapping[str, Any]) -> Recipe:
         """What the graph room needs to know of a method at a layer."""
@@ -111,7 +117,8 @@ class OpenModel:
         if not (backbone.cut and METHODS[method].needs_seed):
             raise NotExplainable(f"{method} is no part of a file: its answer is a tensor of the model itself")
         at, scores = backbone.cut.layer, self.anatomy.scores.name
-        whole = explained(backbone.cut.backbone, at, scores, self.recipe(at, method, parameters))
+        whole = seeded(backbone.cut.backbone, at, scores, METHODS[method].needs_gradients)
+        whole = explained(whole, at, scores, self.recipe(at, method, parameters))
         return pruned(whole, {o.name for o in whole.graph.output} - {f"grad/{at}"})
 
     def spatial(self, layer: str, features: np.ndarray) -> np.ndarray:

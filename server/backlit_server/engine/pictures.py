@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from backlit_server.methods.presets import ASSUMED, preset
 
@@ -150,7 +150,8 @@ def _from_pixels(pixels: np.ndarray) -> Image.Image:
 def _pixels(image: Image.Image, by: Recipe) -> np.ndarray:
     """Float pixels (height, width, channels) of a picture brought to the recipe's size."""
     try:
-        image = FITS[by.fit](image.convert(MODES[by.color]), by)
+        upright = ImageOps.exif_transpose(image)  # as the photographer saw it
+        image = FITS[by.fit](upright.convert(MODES[by.color]), by)
     except (OSError, ValueError, SyntaxError) as error:
         raise BadQuestion(f"a picture cannot be decoded: {error}") from None
     return np.asarray(image, np.float32).reshape(by.height, by.width, -1)

@@ -13,5 +13,6 @@ from backlit_server.graph.linear import linear_weights as linear_weights
 from backlit_server.graph.method import Recipe as Recipe
 from backlit_server.graph.method import explained as explained
 from backlit_server.graph.method import method_graph as method_graph
+from backlit_server.graph.method import seeded as seeded
 from backlit_server.graph.prune import pruned as pruned
 from backlit_server.graph.prune import with_outputs as with_outputs

@@ -140,6 +140,7 @@ def _chain(
 
 
 def _shortened(way: list[str]) -> list[str]:
+    way = [name for name, before in zip(way, [None, *way], strict=False) if name != before]
     return way if len(way) <= 9 else [*way[:4], "...", *way[-4:]]
 
 

@@ -5,7 +5,7 @@ Rows are (image, target) pairs. A head takes the features of the whole batch onc
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from backlit_server.graph.backward import differentiate
 from backlit_server.graph.cut import Cut
 from backlit_server.graph.formula import with_formula
 from backlit_server.graph.prune import pruned
-from backlit_server.graph.vjp import VJPS
+from backlit_server.graph.vjp import VJPS, Rule
 
 ROWS = "rows"
 SEED = "seed"
@@ -35,27 +35,37 @@ class Recipe:
     outputs: Sequence[str]
     axes: str = "NCHW"
     linear: np.ndarray | None = None
-    rules: Mapping[str, Any] = field(default_factory=lambda: VJPS)
 
 
-def method_graph(cut: Cut, scores: str, recipe: Recipe) -> ModelProto:
-    """The head with the method behind it, for a session of its own.
+def seeded(model: ModelProto, layer: str, scores: str, gradients: bool, rules: Mapping[str, Rule] = VJPS) -> ModelProto:
+    """A model or head that takes a seed, and gives the gradients at the layer where they are wanted."""
+    if gradients:
+        return differentiate(model, [scores], [layer], rules)
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    seed = copy.graph.input.add()
+    seed.CopyFrom(next(o for o in model.graph.output if o.name == scores))
+    seed.name = f"grad/{scores}"
+    return copy
+
+
+def explained(model: ModelProto, layer: str, scores: str, recipe: Recipe) -> ModelProto:
+    """A seeded model with the method behind it: the same graph, and the recipe's outputs. The seed is named `seed`."""
+    named = {"features": layer, "grads": f"grad/{layer}", "weights": f"grad/{scores}"}
+    tensors = {name: named[name] for name in recipe.needs}
+    grown = with_formula(model, _spatial(recipe), tensors, recipe.outputs)
+    seed = f"grad/{scores}"
+    return _behind(grown, {seed: SEED}, [helper.make_node("Identity", [SEED], [seed])], [])
+
+
+def method_graph(head: ModelProto, cut: Cut, scores: str, recipe: Recipe) -> ModelProto:
+    """A cut's seeded head with the method behind it and nothing else, for a session of its own.
 
     Inputs: `batch/<tensor>` for each crossing tensor and `rows` (int64) where the cut's rows tile, else the
     crossing tensors by their own names; `seed`, one row of scores a row. Outputs: the recipe's.
     """
-    appended = explained(cut.head, cut.layer, scores, recipe)
-    head = pruned(appended, recipe.outputs)
-    return _tiled(head, cut.crossing) if cut.rows_tile else head
-
-
-def explained(model: ModelProto, layer: str, scores: str, recipe: Recipe) -> ModelProto:
-    """A whole model (or head) with the method behind it: the same graph, plus `seed` and the recipe's outputs."""
-    named = {"features": layer, "grads": f"grad/{layer}", "weights": f"grad/{scores}"}
-    gradients = "grads" in recipe.needs
-    model = differentiate(model, [scores], [layer], recipe.rules) if gradients else _seeded(model, scores)
-    tensors = {name: named[name] for name in recipe.needs}
-    return _renamed_seed(with_formula(model, _spatial(recipe), tensors, recipe.outputs), f"grad/{scores}")
+    alone = pruned(explained(head, cut.layer, scores, recipe), recipe.outputs)
+    return _tiled(alone, cut.crossing) if cut.rows_tile else alone
 
 
 def _spatial(recipe: Recipe) -> Callable[..., Any]:
@@ -72,21 +82,6 @@ def _spatial(recipe: Recipe) -> Callable[..., Any]:
         return recipe.formula(**moved)
 
     return formula
-
-
-def _seeded(model: ModelProto, scores: str) -> ModelProto:
-    """A copy of the model that takes a seed, which nothing reads yet."""
-    copy = ModelProto()
-    copy.CopyFrom(model)
-    seed = ValueInfoProto()
-    seed.CopyFrom(next(o for o in model.graph.output if o.name == scores))
-    seed.name = f"grad/{scores}"
-    copy.graph.input.append(seed)
-    return copy
-
-
-def _renamed_seed(model: ModelProto, name: str) -> ModelProto:
-    return _behind(model, {name: SEED}, [helper.make_node("Identity", [SEED], [name])], [])
 
 
 def _tiled(model: ModelProto, crossing: Sequence[str]) -> ModelProto:

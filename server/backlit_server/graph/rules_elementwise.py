@@ -20,12 +20,16 @@ def clip(g: Array, y: Array, x: Array, lo: Array, hi: Array) -> tuple[Any, ...]:
 
 def dropout(g: Any, y: Any, x: Array, ratio: Array, training: Array, **_: Any) -> tuple[Any, ...]:
     """Without training the identity; with it, what was kept was scaled by 1 / (1 - ratio)."""
-    if training is None or (training.value is not None and not training.value):
+    if training is None or _is_zero(training) or (ratio is not None and _is_zero(ratio)):
         return g[0], None
     if y[1] is None:
         raise NotDifferentiable("a Dropout in training mode needs its mask output")
     rate = 0.5 if ratio is None else ratio.astype(g[0].dtype)
     return np.where(training, g[0] * y[1] / (1 - rate), g[0]), None
+
+
+def _is_zero(x: Array) -> bool:
+    return x.constant and not x.value.any()
 
 
 def extremum(g: Array, y: Array, *xs: Array) -> tuple[Array, ...]:

@@ -246,4 +246,3 @@ def _computed(ufunc: Any, values: list[Any]) -> np.ndarray:
     with np.errstate(all="ignore"):
         result = np.asarray(ufunc(*values))
     return result if result.dtype == bool else result.astype(values[0].dtype)
-

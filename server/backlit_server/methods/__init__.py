@@ -41,7 +41,7 @@ class Method:
     parameter_documentation: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ("heatmap",)
 
-    @property
+    @functools.cached_property
     def needs(self) -> tuple[str, ...]:
         """Names of the tensors the formula takes, in order."""
         return tuple(p.name for p in _signature(self) if p.kind is not p.KEYWORD_ONLY)
@@ -50,11 +50,11 @@ class Method:
     def needs_gradients(self) -> bool:
         return "grads" in self.needs
 
-    @property
+    @functools.cached_property
     def needs_layer(self) -> bool:
         return self.needs != ("scores",)
 
-    @property
+    @functools.cached_property
     def needs_seed(self) -> bool:
         """Whether the map depends on the target; if not, the whole map is the features' own."""
         return "grads" in self.needs or "weights" in self.needs
@@ -71,7 +71,7 @@ class Method:
     def summary(self) -> str:
         return self.documentation.partition("\n")[0]
 
-    @property
+    @functools.cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         named = [p for p in _signature(self) if p.kind is p.KEYWORD_ONLY]
         return tuple(

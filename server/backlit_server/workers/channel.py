@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from backlit_proto.errors import InternalError, Overloaded
-
 from backlit_server.workers import memory
 from backlit_server.workers.memory import Blob
 

@@ -4,10 +4,10 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError, revive
 from backlit_proto.tensors import tensors_in, to_array
-
 from backlit_server.workers.memory import Blob
 
 

@@ -8,7 +8,6 @@ from contextlib import aclosing
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import Overloaded, ServerUnavailable
-
 from backlit_server.settings import Settings
 from backlit_server.workers.channel import Frame, Kind
 from backlit_server.workers.supervisor import Device, Supervisor

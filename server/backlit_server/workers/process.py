@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -16,7 +17,6 @@ from typing import Self
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError, ServerUnavailable
-
 from backlit_server.workers.channel import Channel, Frame, Kind
 from backlit_server.workers.messages import attach_answer, detach_question, unpack_refusal
 from backlit_server.workers.relay import relay
@@ -94,7 +94,8 @@ class WorkerProcess:
         except TimeoutError:
             raise ServerUnavailable(f"a worker was not ready after {START_SECONDS} s") from None
         except EOFError:
-            raise ServerUnavailable(f"a worker ended before it was ready ({await self.kill()})") from None
+            await self.kill()
+            raise ServerUnavailable(f"a worker ended before it was ready ({self.cause})") from None
         if frame.kind is Kind.FAIL:
             raise unpack_refusal(frame.body)
         return Hello(**json.loads(frame.body))
@@ -136,14 +137,22 @@ class WorkerProcess:
             arrivals.put_nowait(loss())
         self._questions.clear()
 
-    async def kill(self) -> str:
-        """Ends the process unless it ends by itself at once; why it ended, as far as that is known by now."""
+    async def kill(self) -> None:
+        """Ends the process unless it ends by itself at once; returns soon, whether or not it has ended."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._child.wait(), CAUSE_SECONDS)
         if self._child.returncode is None:
+            # Not child.kill(): it may take away the exit status that asyncio is waiting for.
             with contextlib.suppress(ProcessLookupError):
-                self._child.kill()
-        return cause(self._child.returncode)
+                os.kill(self._child.pid, signal.SIGKILL)
+
+    @property
+    def cause(self) -> str:
+        """How the process ended, in a word or two."""
+        status = self._child.returncode
+        if status is None:
+            return "cause not known yet"
+        return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
 
     async def release(self) -> None:
         """After kill(): waits for the process and gives back threads, sockets and memory."""
@@ -201,10 +210,3 @@ class WorkerProcess:
         if not self._hello.done():
             self._hello.set_exception(EOFError())
             self._hello.exception()  # nobody may be waiting for it any more
-
-
-def cause(status: int | None) -> str:
-    """How a process ended, in a word or two."""
-    if status is None:
-        return "it did not end by itself"
-    return f"exit status {status}" if status >= 0 else signal.Signals(-status).name

@@ -9,9 +9,9 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 import numpy as np
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError, InternalError, Overloaded
-
 from backlit_server.workers.channel import Frame, Kind
 from backlit_server.workers.messages import attach_question, detach_answer, pack_refusal
 

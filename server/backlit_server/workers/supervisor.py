@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from backlit_proto.errors import BacklitError, ServerUnavailable, WorkerLost
-
 from backlit_server.workers.channel import Frame, Kind
 from backlit_server.workers.process import Hello, WorkerProcess
 
@@ -83,7 +82,8 @@ class Supervisor:
         while True:
             await process.ended.wait()
             self._ready = asyncio.get_running_loop().create_future()
-            log.error("the worker of device %s died: %s", self._wanted, await self._bury(process))
+            await self._bury(process)
+            log.error("the worker of device %s died: %s", self._wanted, process.cause)
             process = await self._relaunch()
 
     async def _relaunch(self) -> WorkerProcess:
@@ -120,24 +120,23 @@ class Supervisor:
             log.warning("the worker of device %s was busy for the %s s of grace; it is ended", self._wanted, grace)
         await self._bury(process)
 
-    async def _bury(self, process: WorkerProcess) -> str:
-        """Ends a worker, if it has not ended by itself, and tells its callers; what it died of.
+    async def _bury(self, process: WorkerProcess) -> None:
+        """Ends a worker, if it has not ended by itself, and tells its callers.
 
         Done to its end even where the caller is cancelled meanwhile: otherwise threads and sockets stay behind.
         """
         self.device = replace(self.device, ready=False)
         burial = asyncio.create_task(self._burial(process))
         try:
-            return await asyncio.shield(burial)
+            await asyncio.shield(burial)
         except asyncio.CancelledError:
             await burial
             raise
 
-    async def _burial(self, process: WorkerProcess) -> str:
-        cause = await process.kill()
-        process.abandon(lambda: self._loss(cause))
+    async def _burial(self, process: WorkerProcess) -> None:
+        await process.kill()
+        process.abandon(lambda: self._loss(process.cause))
         await process.release()
-        return cause
 
     def _loss(self, cause: str) -> BacklitError:
         if self._stopping:

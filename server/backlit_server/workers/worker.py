@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backlit_proto.errors import BacklitError
-
 from backlit_server.workers.channel import Channel, Frame, Kind
 from backlit_server.workers.questions import Desk, Engine, failed
 
