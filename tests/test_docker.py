@@ -17,8 +17,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import backlit
 import pytest
+
+import backlit
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
@@ -27,7 +28,6 @@ TOOLS = ("buildah", "mmdebstrap", "crun")
 BASE = "docker.io/library/python:3.11-slim-bookworm"
 PYTHON = "ca-certificates,python3-minimal,python3-pip,python3-venv"
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
-USER = 10001
 ANNOUNCEMENT = "backlit-server listening on "
 
 
@@ -118,16 +118,16 @@ def running(container: Container, *flags: str) -> Iterator[str]:
 
 
 def server_under(pid: int) -> int:
-    """The eldest descendant of the process that runs as the image's user: buildah itself runs as root."""
+    """The descendant of the process that is the server itself, below the processes that buildah isolates it with."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     for child in [int(child) for task in tasks for child in (task / "children").read_text().split()]:
-        return child if Path(f"/proc/{child}").stat().st_uid == USER else server_under(child)
+        return child if Path(f"/proc/{child}/comm").read_text() == "backlit-server\n" else server_under(child)
     raise AssertionError(f"process {pid} has started no server")
 
 
 def test_the_image_runs_as_a_numeric_user_with_an_exec_form_entry_point(container: Container):
     config = container.config
-    assert config["User"] == f"{USER}:{USER}"
+    assert config["User"] == "10001:10001"
     assert config["Entrypoint"] == ["backlit-server"]
     assert config["StopSignal"] == "SIGTERM"
     assert config["Volumes"] == {"/models": {}}

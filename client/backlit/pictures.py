@@ -29,6 +29,7 @@ except ImportError as missing:
 
 COLUMNS = 4
 TILE = 3.4  # inches a picture
+TITLE = 0.3  # inches above it
 CHARACTERS = 44  # of a title, across a picture
 STRONGEST = 0.75  # opacity of the hottest spot: the photograph stays readable under it
 UNSEEN = 0.6  # brightness of what lies outside the model's view
@@ -47,15 +48,15 @@ def overlay(
     `colors` is any of matplotlib's colour maps.
     """
     photo = load(picture)
-    columns = min(COLUMNS, len(explanations) + 1)
-    rows = math.ceil((len(explanations) + 1) / columns)
-    tall = min(max(photo.shape[0] / photo.shape[1], 0.5), 2.0) * TILE + 0.6
-    figure = Figure(figsize=(columns * TILE, rows * tall), layout="constrained", dpi=120)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes:
+    beside = max(1, min(COLUMNS - 1, len(explanations)))
+    rows = max(1, math.ceil(len(explanations) / beside))
+    tall = min(max(photo.shape[0] / photo.shape[1], 0.5), 2.0) * TILE + TITLE
+    figure = Figure(figsize=((beside + 1) * TILE, rows * tall), layout="constrained", dpi=120)
+    axes = figure.subplots(rows, beside + 1, squeeze=False)
+    for axis in axes.ravel():
         axis.set_axis_off()
-    _show(axes[0], photo, _name(picture))
-    for axis, explanation in zip(axes[1:], explanations, strict=False):
+    _show(axes[0, 0], photo, _name(picture))
+    for axis, explanation in zip(axes[:, 1:].ravel(), explanations, strict=False):
         _show(axis, blend(photo, explanation, input_size=input_size, colors=colors), title(explanation))
     return figure
 
