@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import backlit
-import efficientnet_lite0
 import numpy as np
-from backlit import pictures
-from imagenet import class_names
 from PIL import Image
 from skimage import data
+
+import backlit
+import efficientnet_lite0
+from backlit import pictures
+from imagenet import class_names
 
 DEMO = Path(__file__).parents[1] / "demo"
 NAME = "efficientnet-lite0"

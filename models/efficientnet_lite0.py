@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
 from torch_weights import read_weights
 
 # SHA-256 of the file: it has the same bytes on every machine.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+
 from backlit_proto.errors import BadModel
 
 MAGIC = 0x1950A86A20F9469CFC6C

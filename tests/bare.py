@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
+
+import plain
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import tensors_in, to_array, to_tensor
 from backlit_server.engine.engine import Engine
@@ -51,14 +52,7 @@ def values(file: Path, names: Sequence[str], feeds: dict[str, np.ndarray]) -> li
     model = onnx.load(file)
     known = {o.name for o in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
-    return plain_session(model.SerializeToString()).run(list(names), feeds)
-
-
-def plain_session(model: bytes) -> onnxruntime.InferenceSession:
-    """ONNX Runtime at its defaults, but for the thread pool, which in a process with an engine is the engine's."""
-    options = onnxruntime.SessionOptions()
-    options.use_per_session_threads = False
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return plain.session(model).run(list(names), feeds)
 
 
 def last_linear(file: Path, channels: int) -> np.ndarray:

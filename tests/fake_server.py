@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import backlit
 import grpc
 import numpy as np
+
+import backlit
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.backlit_pb2_grpc import (
     ExplanationServiceServicer,

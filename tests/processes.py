@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from backlit_proto import backlit_pb2 as pb
-from backlit_proto import backlit_pb2_grpc as services
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2_grpc
+
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto import backlit_pb2_grpc as services
 from stand_ins import SECONDS
 
 Health = health_pb2.HealthCheckResponse

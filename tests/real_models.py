@@ -2,8 +2,9 @@
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import helper
+
+import plain
 
 CLASSIFIERS = (
     "age-resnet10-dlib",
@@ -54,8 +55,6 @@ def feeds(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 
 def run(model: onnx.ModelProto, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """All outputs by name, computed on the CPU."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+    session = plain.session(model)
     names = [output.name for output in session.get_outputs()]
     return {name: np.asarray(value) for name, value in zip(names, session.run(names, inputs), strict=True)}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto import backlit_pb2_grpc as services
 from backlit_proto.errors import (

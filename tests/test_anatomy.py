@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper, parser
+
 from backlit_proto.errors import NotExplainable
 from backlit_server.graph.anatomy import Anatomy, examine
 from backlit_server.graph.canonical import canonical
-from onnx import numpy_helper, parser
 from real_models import CLASSIFIERS
 
 POOLED, MAPS, DENSE, OTHER = "pooling + linear", "convolution + pooling", "flatten + dense", "other"

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, checker, numpy_helper, parser
+
 from backlit_proto.errors import BadModel
 from backlit_server.graph.aside import constant_of
 from backlit_server.graph.canonical import canonical
-from onnx import TensorProto, checker, numpy_helper, parser
 from real_models import CLASSIFIERS, OTHERS, feeds, run
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion, InternalError, Overloaded
 from backlit_proto.tensors import DTYPES, data_type_of, to_array, to_tensor

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from backlit.cli import COMMANDS, main, parser
 from backlit.commands import read_labels
 from backlit.explaining import overlay_files
 from backlit.progress import shown
-from PIL import Image
 from real_server import real_server
 
 PREPARED = ["--preset", "efficientnet-lite"]

@@ -4,10 +4,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import backlit
 import numpy as np
 import pytest
 from PIL import Image
+
+import backlit
 from real_server import real_server
 
 DOG, CAT = 243, 282  # bull mastiff, tiger cat

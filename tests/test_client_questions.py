@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from backlit.card import Card, Input, TensorSpec, read_card
 from backlit.inputs import encode_inputs
 from backlit.preprocessing import Preprocessing
@@ -12,7 +14,6 @@ from backlit.targets import encode_targets
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 from backlit_proto.tensors import to_array
-from PIL import Image
 
 NCHW = Input(TensorSpec("image", "float32", (-1, 3, 4, 5), ("N", "", "", "")), "NCHW")
 FREE = Input(TensorSpec("image", "float32", (-1, 3, -1, -1), ("N", "", "h", "w")), "NCHW")

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-import backlit
 import numpy as np
 import pytest
+
+import backlit
 from fake_server import WAIT, Fake, fake_server
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import backlit
 import grpc
 import numpy as np
 import pytest
+
+import backlit
 from backlit.refusals import BY_CODE, from_call
 from backlit_proto.errors import ERRORS
 from fake_server import WAIT, Fake, fake_server

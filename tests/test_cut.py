@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import checker, numpy_helper, parser
+
 from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.graph.anatomy import Anatomy, examine
 from backlit_server.graph.canonical import canonical
 from backlit_server.graph.cut import Cut, cut
-from onnx import checker, numpy_helper, parser
 from real_models import CLASSIFIERS, feeds, run
 
 

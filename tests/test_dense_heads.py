@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from bare import plain_session
 from onnx.reference import ReferenceEvaluator
 
-from backlit_server.engine.runtime import one_thread_pool
+import plain
 from backlit_server.graph import canonical, cut, differentiate, examine
 
 MODELS = (
@@ -25,7 +24,6 @@ DIRECTIONS = 5
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_gradient_of_a_dense_head_agrees_with_central_differences(shared: Path, name: str):
-    one_thread_pool(2)
     rng = np.random.default_rng(3)
     model = canonical(onnx.load(shared / "models" / f"{name}.onnx"))
     anatomy = examine(model)
@@ -46,7 +44,7 @@ def test_the_gradient_of_a_dense_head_agrees_with_central_differences(shared: Pa
 
 def gradient_of(made, scores: str, features: np.ndarray, seed: np.ndarray) -> np.ndarray:
     graph = differentiate(made.head, [scores], [made.layer])
-    session = plain_session(graph.SerializeToString())
+    session = plain.session(graph)
     (gradient,) = session.run([f"grad/{made.layer}"], {made.layer: features, f"grad/{scores}": seed})
     return gradient.astype(np.float64)
 

@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import InternalError
 from backlit_server.workers.channel import Frame, Kind

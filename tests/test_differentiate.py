@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
+from onnx import TensorProto, helper, numpy_helper, parser
+
+import plain
 from backlit_proto.errors import BadQuestion, NotDifferentiable
 from backlit_server.graph import differentiate
 from backlit_server.graph.vjp import VJPS
-from onnx import TensorProto, helper, numpy_helper, parser
 
 HEADER = '<ir_version: 10, opset_import: ["" : 21]>'
 
@@ -22,7 +23,7 @@ def model(text: str, **weights: Any) -> onnx.ModelProto:
 
 def run(made: onnx.ModelProto, **feeds: np.ndarray) -> dict[str, np.ndarray]:
     onnx.checker.check_model(made)
-    session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = plain.session(made)
     names = [o.name for o in session.get_outputs()]
     return {name: np.asarray(result) for name, result in zip(names, session.run(names, feeds), strict=True)}
 

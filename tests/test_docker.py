@@ -115,6 +115,7 @@ def running(container: Container, *flags: str) -> Iterator[str]:
         finally:
             with suppress(ProcessLookupError):  # all of them ended by themselves, as they should
                 os.killpg(run.pid, signal.SIGKILL)
+            print(log.read_text())  # pytest shows it where the test fails
 
 
 def server_under(pid: int) -> int:

@@ -6,11 +6,13 @@ import os
 import signal
 from pathlib import Path
 
-import backlit
 import numpy as np
 import pytest
+
+import backlit
+import plain
 from backlit_server.engine.engine import Engine
-from bare import ask, plain_session, stored, values
+from bare import ask, stored, values
 from real_server import real_server
 
 rng = np.random.default_rng(23)
@@ -65,10 +67,10 @@ def test_the_server_answers_what_the_bare_engine_answers(upload, engine, shared,
 def test_scores_equal_plain_onnx_runtime_on_the_uploaded_file(upload, shared, name, output, shape):
     x = rng.normal(size=(2, *shape)).astype(np.float32)
     model = upload(name)
-    (plain,) = values(shared / "models" / f"{name}.onnx", [output], {model.card.inputs[0].tensor.name: x})
+    (theirs,) = values(shared / "models" / f"{name}.onnx", [output], {model.card.inputs[0].tensor.name: x})
     scored = model.explain(x, method="score")
-    assert np.allclose(np.stack([s.heatmap[:, 0, 0] for s in scored]), plain, rtol=1e-5, atol=1e-5)
-    assert [s.target for s in scored] == plain.argmax(1).tolist()
+    assert np.allclose(np.stack([s.heatmap[:, 0, 0] for s in scored]), theirs, rtol=1e-5, atol=1e-5)
+    assert [s.target for s in scored] == theirs.argmax(1).tolist()
 
 
 def test_a_batch_is_its_single_images(upload, digits):
@@ -197,7 +199,7 @@ def test_what_is_not_a_model_is_refused(server, data, error):
 def test_the_exported_file_computes_the_same_map_in_plain_onnx_runtime(upload, digits, tmp_path):
     model = upload(DIGITS)
     file = model.export(tmp_path / "exported.onnx", method="grad-cam++")
-    session = plain_session(Path(file).read_bytes())
+    session = plain.session(Path(file))
     seed = np.zeros((2, 10), np.float32)
     seed[:, 7] = 1
     (heatmaps,) = session.run(["heatmap"], {"input": digits[:2], "seed": seed})

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from real_server import real_server
 
 import backlit
+from real_server import real_server
 
 # What cannot be explained, and what the server says of it.
 REFUSED = {"superres-onnxtutorial": (backlit.BadModel, "does not say its opset")}

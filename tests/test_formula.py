@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
+from onnx import parser
+
+import plain
 from backlit_proto.errors import BadQuestion
 from backlit_server.graph import differentiate, with_formula
 from backlit_server.graph.sym import UFUNCS
 from backlit_server.methods import METHODS
-from onnx import parser
 
 NET = parser.parse_model(
     """<ir_version: 10, opset_import: ["" : 21]>
@@ -45,7 +46,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
 
 def run(model: onnx.ModelProto, *names: str) -> list[np.ndarray]:
     onnx.checker.check_model(model)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = plain.session(model)
     return [np.asarray(result) for result in session.run(list(names), {"a": A, "b": B})]
 
 
@@ -89,7 +90,7 @@ def test_the_model_keeps_its_outputs_and_is_not_changed() -> None:
 def test_a_formula_can_be_laid_over_gradients() -> None:
     gradients = differentiate(NET, ["c"], ["a"])
     made = with_formula(gradients, lambda x, g: (x * g).sum(1), {"x": "a", "g": "grad/a"})
-    session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = plain.session(made)
     (got,) = session.run(["heatmap"], {"a": A, "b": B, "grad/c": B})
     assert np.allclose(np.asarray(got), (A * B).sum(1), atol=1e-5)
 

@@ -10,6 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import pytest
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadModel
 from backlit_server.admission.launcher import AT_ONCE, Launcher

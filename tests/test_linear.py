@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper, parser
+
 from backlit_server.graph.anatomy import Anatomy, examine
 from backlit_server.graph.canonical import canonical
 from backlit_server.graph.linear import linear_weights
-from onnx import numpy_helper, parser
 
 # The node that holds W in the file, and which way round.
 WRITTEN = {

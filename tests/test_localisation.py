@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bare import ask, stored
 from PIL import Image
 
 from backlit_server.engine.engine import Engine
 from backlit_server.engine.rendering import resize
+from bare import ask, stored
 
 SIDE = 224
 # Which classes stand for a picture of skimage.data: the best of them in the photograph is asked for.

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
+
 from backlit_proto import backlit_pb2_grpc as services
 from processes import (
     MODEL,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from backlit_server.engine.engine import Engine
 from bare import ask, last_linear, stored, values
 

@@ -11,11 +11,12 @@ import textwrap
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto import backlit_pb2_grpc as services
 from backlit_server.settings import MB
-from grpc_health.v1 import health_pb2
-from grpc_reflection.v1alpha import reflection_pb2
 from processes import (
     MODEL,
     SERVICES,

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from backlit import Explanation, Preprocessing, Provenance
 from backlit.pictures import blend, load, overlay, title
 from backlit.placement import Box, place, seen
 from backlit_proto.errors import BadQuestion
 from backlit_server.engine.pictures import ImageInput, prepare, recipe
-from PIL import Image
 
 CROP = Preprocessing(fit="crop", height=100, width=100, crop=1.0)
 CENTRE = Preprocessing(fit="crop", height=100, width=100, crop=0.5)

@@ -10,10 +10,11 @@ from types import ModuleType
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
-from backlit_proto.errors import BadModel
 from PIL import Image
+
+import plain
+from backlit_proto.errors import BadModel
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -41,7 +42,7 @@ def module(monkeypatch: pytest.MonkeyPatch, name: str, needs: str = "onnx") -> M
 
 
 def scores(path: Path, x: np.ndarray) -> np.ndarray:
-    return np.asarray(ort.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"input": x})[0])
+    return np.asarray(plain.session(path).run(None, {"input": x})[0])
 
 
 def prepared(*paths: Path) -> np.ndarray:

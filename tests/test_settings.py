@@ -4,6 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
 from backlit_server.settings import BadSettings, Settings, read_command, shown
 
 NAMES = [f.name for f in fields(Settings)]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from backlit_proto.errors import (
     BadUpload,
     Busy,

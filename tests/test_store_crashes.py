@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+
 from backlit_server.store import Store
 from stocked import BYTES, DIGEST, MB, add, begun, leftovers
 

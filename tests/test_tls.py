@@ -6,6 +6,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+
 from backlit_server.service import transport
 from backlit_server.settings import BadSettings, Settings
 from processes import list_models, server

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
-from backlit_server.graph import differentiate
-from backlit_server.graph.vjp import FLAT, VJPS
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NotImplementedInDouble
+
+import plain
+from backlit_server.graph import differentiate
+from backlit_server.graph.vjp import FLAT, VJPS
 from vjp_cases import CASES, Case
 
 Feeds = dict[str, np.ndarray]
@@ -124,7 +125,7 @@ def _named(names: list[str], results: Any) -> Feeds:
 
 
 def _session(model: onnx.ModelProto) -> Callable[[Feeds], Feeds]:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = plain.session(model)
     dtypes = {i.name: DTYPES.get(i.type) for i in session.get_inputs()}
     outputs = [o.name for o in session.get_outputs()]
 

@@ -9,6 +9,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion, InternalError
 from backlit_proto.tensors import data_type_of

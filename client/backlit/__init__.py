@@ -9,6 +9,13 @@ with backlit.connect("localhost:50051") as server:
         print(explanation.name, explanation.score, explanation.heatmap.shape)
 """
 
+from backlit import aio
+from backlit.answers import Explanation, Partial, Provenance
+from backlit.card import Card
+from backlit.catalogue import Method
+from backlit.model import Model
+from backlit.preprocessing import Preprocessing
+from backlit.server import Server, connect
 from backlit_proto.errors import (
     BacklitError,
     BadModel,
@@ -27,14 +34,6 @@ from backlit_proto.errors import (
     WorkerLost,
     WrongOffset,
 )
-
-from backlit import aio
-from backlit.answers import Explanation, Partial, Provenance
-from backlit.card import Card
-from backlit.catalogue import Method
-from backlit.model import Model
-from backlit.preprocessing import Preprocessing
-from backlit.server import Server, connect
 
 __all__ = [
     "BacklitError",

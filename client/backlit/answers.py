@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from backlit_proto import backlit_pb2 as pb
-from backlit_proto.tensors import to_array
 from google.protobuf.json_format import MessageToDict
 
 from backlit.preprocessing import Preprocessing
 from backlit.words import word
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.tensors import to_array
 
 
 @dataclass(frozen=True)

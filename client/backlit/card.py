@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from backlit_proto import backlit_pb2 as pb
-from backlit_proto.tensors import DTYPES
 
 from backlit.words import word
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.tensors import DTYPES
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from backlit_proto import backlit_pb2 as pb
 from google.protobuf.json_format import MessageToDict
+
+from backlit_proto import backlit_pb2 as pb
 
 
 @dataclass(frozen=True)

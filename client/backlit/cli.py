@@ -6,10 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from backlit_proto.errors import BacklitError
-
 from backlit import commands
 from backlit.server import Server, connect
+from backlit_proto.errors import BacklitError
 
 ABOUT = "Shows what an ONNX image model looked at."
 EXAMPLES = """\

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from backlit_proto.errors import BadQuestion
-
 from backlit.explaining import explain_pictures
 from backlit.model import Model
 from backlit.preprocessing import Preprocessing
 from backlit.progress import shown
 from backlit.server import Server
+from backlit_proto.errors import BadQuestion
 
 DECLARED = ("preset", "mean", "std", "color", "fit", "crop")
 

@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 import grpc
+
 from backlit_proto.errors import BadQuestion
 
 DEFAULT_PORT = 50051

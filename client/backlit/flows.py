@@ -7,12 +7,12 @@ from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterat
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import ServerUnavailable, WrongOffset
 from google.protobuf.message import Message
 
 from backlit.files import ModelFile
 from backlit.preprocessing import Declared, declared
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import ServerUnavailable, WrongOffset
 
 PAUSES = (0.2, 0.8, 2.0)  # seconds before a broken upload goes on
 

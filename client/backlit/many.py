@@ -4,13 +4,12 @@ from collections import deque
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import BacklitError, BadQuestion
-
 from backlit.answers import Explanation, read_partial
 from backlit.models import StoredModel
 from backlit.questions import explain_request
 from backlit.refusals import from_status
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BacklitError, BadQuestion
 
 Result = tuple[Hashable, list[Explanation] | BacklitError]
 

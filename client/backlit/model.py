@@ -7,8 +7,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, overload
 
-from backlit_proto import backlit_pb2 as pb
-
 from backlit import flows
 from backlit.answers import Explanation, Partial, read_finals, read_partial
 from backlit.files import received, save
@@ -18,6 +16,7 @@ from backlit.models import StoredModel, facts
 from backlit.preprocessing import Declared
 from backlit.questions import explain_request
 from backlit.wire import Wire
+from backlit_proto import backlit_pb2 as pb
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypedDict
 
-from backlit_proto import backlit_pb2 as pb
-
 from backlit.card import Card, read_card
 from backlit.preprocessing import Preprocessing
+from backlit_proto import backlit_pb2 as pb
 
 
 @dataclass(frozen=True)

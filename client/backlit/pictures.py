@@ -13,11 +13,11 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from backlit_proto.errors import BadQuestion
 
 from backlit.answers import Explanation
 from backlit.pixels import Picture, PilImage
 from backlit.placement import place, seen
+from backlit_proto.errors import BadQuestion
 
 try:
     import matplotlib

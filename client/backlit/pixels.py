@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 from backlit_proto.tensors import to_tensor

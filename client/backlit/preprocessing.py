@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from backlit.words import full_name, word
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
-
-from backlit.words import full_name, word
 
 
 @dataclass(frozen=True)

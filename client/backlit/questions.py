@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import BadQuestion
 from google.protobuf.struct_pb2 import Struct
 
 from backlit.endpoint import LARGEST_MESSAGE
@@ -25,6 +23,8 @@ from backlit.models import StoredModel
 from backlit.preprocessing import Declared, declared
 from backlit.targets import encode_targets
 from backlit.words import choice
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BadQuestion
 
 SIZES = {"layer": pb.Rendering.SIZE_LAYER, "input": pb.Rendering.SIZE_INPUT}
 DTYPES = {"float32": pb.DATA_TYPE_FLOAT32, "float16": pb.DATA_TYPE_FLOAT16, "uint8": pb.DATA_TYPE_UINT8}

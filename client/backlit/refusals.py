@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 import grpc
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import (
     BacklitError,

@@ -6,8 +6,6 @@ from os import PathLike
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from backlit_proto import backlit_pb2 as pb
-
 from backlit import flows
 from backlit.catalogue import Method, read_methods
 from backlit.endpoint import Endpoint
@@ -18,6 +16,7 @@ from backlit.models import StoredModel, facts, name_of
 from backlit.preprocessing import Declared, Preprocessing
 from backlit.private import private_server
 from backlit.wire import Wire, open_channel
+from backlit_proto import backlit_pb2 as pb
 
 
 def connect(

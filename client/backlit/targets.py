@@ -12,11 +12,11 @@ import re
 from numbers import Integral
 
 import numpy as np
+
+from backlit.card import TensorSpec, dimensions
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 from backlit_proto.tensors import to_tensor
-
-from backlit.card import TensorSpec, dimensions
 
 TOP = re.compile(r"top-?(\d+)")
 SAID = "None, a class index, a class name, 'top5', a list of these, or a float array of seeds"

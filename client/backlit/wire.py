@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Self, cast
 
 import grpc
-from backlit_proto.backlit_pb2_grpc import ExplanationServiceStub, ModelServiceStub
-from backlit_proto.errors import BacklitError
 
 from backlit.endpoint import Endpoint
 from backlit.flows import Call, Flow, Pause, T
 from backlit.outgoing import Outgoing
 from backlit.refusals import Failure
+from backlit_proto.backlit_pb2_grpc import ExplanationServiceStub, ModelServiceStub
+from backlit_proto.errors import BacklitError
 
 
 @dataclass(frozen=True)

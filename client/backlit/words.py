@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
-from backlit_proto.errors import BadQuestion
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+
+from backlit_proto.errors import BadQuestion
 
 T = TypeVar("T")
 

@@ -13,6 +13,7 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import numpy as np
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import WorkerLost
 from backlit_proto.tensors import to_tensor

@@ -1,4 +1,4 @@
-"""What explaining costs beyond a plain forward pass: Grad-CAM for the top 5 classes, in the engine and through the server.
+"""What explaining costs beyond a plain forward pass: Grad-CAM, top 5, in the engine and through the server.
 
 Prints a table. Ratios are medians over paired turns of two processes (pairs.py).
 """
@@ -24,6 +24,7 @@ from resnet50 import resnet50
 
 SIDES = str(Path(__file__).parent / "sides.py")
 BATCHES = (1, 8)
+HEADER = "model                batch  plain ms  engine ms  ratio  server ms  ratio  adds ms"
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, real_server(store := Path(folder)) as address:
         print(f"Grad-CAM, top 5, float input of 602 KB an image, {len(os.sched_getaffinity(0))} cores")
-        print(f"{'model':20} {'batch':>5} {'plain ms':>9} {'engine ms':>10} {'ratio':>6} {'server ms':>10} {'ratio':>6} {'adds ms':>8}")
+        print(HEADER)
         for model in models(Path(folder)):
             digest = stored(store, model)
             for batch in BATCHES:

@@ -8,8 +8,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, overload
 
-from backlit_proto import backlit_pb2 as pb
-
 from backlit import flows
 from backlit.aio.wire import Wire
 from backlit.answers import Explanation, Partial, read_finals, read_partial
@@ -20,6 +18,7 @@ from backlit.models import StoredModel, facts
 from backlit.outgoing import steps
 from backlit.preprocessing import Declared
 from backlit.questions import explain_request
+from backlit_proto import backlit_pb2 as pb
 
 
 @dataclass(frozen=True)

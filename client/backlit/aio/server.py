@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Iterable
 from os import PathLike
 from typing import BinaryIO
 
-from backlit_proto import backlit_pb2 as pb
-
 from backlit import flows
 from backlit.aio.model import Model
 from backlit.aio.wire import Wire, open_channel
@@ -18,6 +16,7 @@ from backlit.flows import Progress
 from backlit.models import StoredModel, facts, name_of
 from backlit.preprocessing import Declared, Preprocessing
 from backlit.private import private_server
+from backlit_proto import backlit_pb2 as pb
 
 
 @contextlib.asynccontextmanager

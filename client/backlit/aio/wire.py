@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from backlit_proto.errors import BacklitError
 from grpc import aio
 
 from backlit.endpoint import Endpoint
 from backlit.flows import Call, Flow, Pause, T
 from backlit.outgoing import Outgoing
 from backlit.wire import Deadline, how, procedures
+from backlit_proto.errors import BacklitError
 
 
 class Wire:

@@ -14,9 +14,9 @@ from pathlib import Path
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is imported
 
 import onnx
-from backlit_proto.errors import BacklitError, BadModel
 from google.protobuf.message import DecodeError
 
+from backlit_proto.errors import BacklitError, BadModel
 from backlit_server.admission.card import card_of
 from backlit_server.admission.trial import try_out
 from backlit_server.engine.models import OpenModel

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import onnx
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError
 from backlit_proto.tensors import DTYPES
-
 from backlit_server.engine.models import OpenModel
 from backlit_server.graph import Layer, Spec
 from backlit_server.methods import METHODS

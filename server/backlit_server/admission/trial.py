@@ -2,8 +2,8 @@
 
 import numpy as np
 import onnx
-from backlit_proto.errors import BadModel, BadQuestion
 
+from backlit_proto.errors import BadModel, BadQuestion
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.runtime import Runtime
 from backlit_server.engine.trial import same, sample

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import data_type_of
-
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.pictures import Recipe
 from backlit_server.engine.questions import Question

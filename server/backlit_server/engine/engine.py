@@ -5,9 +5,9 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
-
 from backlit_server.engine.answers import Answer, Maker, respond
 from backlit_server.engine.inputs import checked, pieces
 from backlit_server.engine.models import Backbone, Models, OpenModel

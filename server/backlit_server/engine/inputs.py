@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-from backlit_proto.errors import BadQuestion
 
+from backlit_proto.errors import BadQuestion
 from backlit_server.engine.pictures import ImageInput
 from backlit_server.graph import Anatomy, Spec
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-from backlit_proto.errors import CorruptModel, NotExplainable, UnknownModel
 
+from backlit_proto.errors import CorruptModel, NotExplainable, UnknownModel
 from backlit_server.engine.inputs import expected_image
 from backlit_server.engine.runtime import Runtime, Session
 from backlit_server.engine.targets import Classes

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import BadQuestion
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BadQuestion
 from backlit_server.methods.presets import ASSUMED, preset
 
 LARGEST_PICTURE = 50_000_000  # pixels, read from the header before anything is decoded

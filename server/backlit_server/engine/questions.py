@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from google.protobuf import json_format
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 from backlit_proto.tensors import tensors_in, to_array
-from google.protobuf import json_format
-
 from backlit_server.engine.rendering import Rendering, read_rendering
 from backlit_server.methods import bind
 

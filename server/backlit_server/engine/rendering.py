@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 from backlit_proto.tensors import DTYPES

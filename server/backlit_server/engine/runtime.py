@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx
 import onnxruntime
+
 from backlit_proto.errors import BadModel, BadQuestion, InternalError, Overloaded
 
 QUIET = 4  # what goes wrong is raised, and told to the caller; it need not fill the log as well

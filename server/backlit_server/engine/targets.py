@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from backlit_proto.errors import BadQuestion
 
+from backlit_proto.errors import BadQuestion
 from backlit_server.engine.questions import Wanted
 
 NO_CLASS = -1

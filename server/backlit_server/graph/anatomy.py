@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from backlit_proto.errors import NotExplainable
 from onnx import ModelProto, helper
 
+from backlit_proto.errors import NotExplainable
 from backlit_server.graph.head import OTHER, Head, head
 from backlit_server.graph.layers import Layer, axes_of_tensors, layers, sizes
 from backlit_server.graph.layout import layout

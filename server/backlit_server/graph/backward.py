@@ -3,9 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from backlit_proto.errors import BadQuestion, NotDifferentiable
 from onnx import ModelProto, NodeProto
 
+from backlit_proto.errors import BadQuestion, NotDifferentiable
 from backlit_server.graph.broadcast import fitted
 from backlit_server.graph.canonical import canonical
 from backlit_server.graph.gradient_path import Blocker, Path, blockers, depends, label, name_of, path_between, refusal

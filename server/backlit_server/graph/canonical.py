@@ -3,7 +3,6 @@
 Rules, cuts and cards are written for this form alone. Tensor names of the main graph stay.
 """
 
-from backlit_proto.errors import BadModel
 from onnx import (
     ModelProto,
     OperatorSetIdProto,
@@ -15,6 +14,7 @@ from onnx import (
     version_converter,
 )
 
+from backlit_proto.errors import BadModel
 from backlit_server.graph.aside import external, put_back, set_aside
 from backlit_server.graph.attempt import attempt
 from backlit_server.graph.fold import fold

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from backlit_proto.errors import BadQuestion, NotExplainable
 from onnx import ModelProto
 
+from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.graph.paths import on_paths
 from backlit_server.graph.tape import value_info
 from backlit_server.graph.wiring import Wiring, wiring

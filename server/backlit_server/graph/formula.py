@@ -3,9 +3,9 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from backlit_proto.errors import BadQuestion
 from onnx import ModelProto, shape_inference
 
+from backlit_proto.errors import BadQuestion
 from backlit_server.graph.sym import Sym
 from backlit_server.graph.tape import Tape, kinds_of
 

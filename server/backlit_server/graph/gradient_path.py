@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backlit_proto.errors import NotDifferentiable
 from onnx import GraphProto, NodeProto, TensorProto
 
+from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.sym import FLOATS
 from backlit_server.graph.tape import Kind, subgraphs
 from backlit_server.graph.vjp import FLAT, ROUNDED

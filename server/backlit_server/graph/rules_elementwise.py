@@ -5,8 +5,8 @@ from math import pi, sqrt
 from typing import Any
 
 import numpy as np
-from backlit_proto.errors import NotDifferentiable
 
+from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.sym import Array
 
 

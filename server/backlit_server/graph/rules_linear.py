@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from backlit_proto.errors import NotDifferentiable
 
+from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.sym import Array
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from backlit_proto.errors import NotDifferentiable
 from onnx import TensorProto
 
+from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.sym import Array
 
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from backlit_proto.errors import NotExplainable
-
 from backlit_server.graph.paths import dependent
 from backlit_server.graph.wiring import Wiring
 

@@ -1,8 +1,8 @@
 """Nodes in an order in which each finds its inputs made."""
 
-from backlit_proto.errors import BadModel
 from onnx import GraphProto
 
+from backlit_proto.errors import BadModel
 from backlit_server.graph.aside import reads
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from backlit_proto.errors import NotDifferentiable
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from onnx import TensorProto, helper
 
+from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.indexing import indexed
+from backlit_server.graph.repetition import elementwise, reduced
 from backlit_server.graph.tape import Kind, Tape
 
 # numpy's functions, and the operator each one becomes
@@ -123,7 +124,7 @@ class Sym(NDArrayOperatorsMixin):
 
     def astype(self, dtype: Any) -> "Sym":
         to = dtype if isinstance(dtype, int) else helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        return self if to == self.dtype else self.op("Cast", to=to)
+        return self if to == self.dtype else elementwise([self], lambda x: x.op("Cast", to=to))
 
     def reshape(self, *shape: Any) -> "Sym":
         """As numpy's; a tensor of integers is a shape too."""
@@ -172,7 +173,7 @@ class Sym(NDArrayOperatorsMixin):
         return self._reduce("ReduceProd", axis, keepdims)
 
     def clip(self, min: Any = None, max: Any = None) -> "Sym":  # noqa: A002  (numpy's names)
-        return self.op("Clip", min, max)
+        return elementwise([self], lambda x: x.op("Clip", min, max))
 
     def zeros(self) -> "Sym":
         """As many zeros, in the same shape and type."""
@@ -180,7 +181,8 @@ class Sym(NDArrayOperatorsMixin):
 
     def _reduce(self, op_type: str, axis: Any, keepdims: bool) -> "Sym":
         axes = None if axis is None else [axis] if isinstance(axis, int) else list(axis)
-        return self.op(op_type, axes, keepdims=int(keepdims), noop_with_empty_axes=int(axes is not None))
+        named = {"keepdims": int(keepdims), "noop_with_empty_axes": int(axes is not None)}
+        return reduced(self, op_type, axes, lambda x: x.op(op_type, axes, **named))
 
     def __getitem__(self, index: Any) -> "Sym":
         return indexed(self, index)
@@ -196,7 +198,7 @@ class Sym(NDArrayOperatorsMixin):
         first, *rest = together(*inputs)
         values = [x.value if x.tape.small(x.name) else None for x in (first, *rest)]
         if any(value is None for value in values):
-            return first.op(UFUNCS[ufunc], *rest)
+            return elementwise([first, *rest], lambda x, *others: x.op(UFUNCS[ufunc], *others))
         return first.lift(_computed(ufunc, values))
 
     def __array_function__(self, function: Any, _types: Any, inputs: Any, named: Any) -> Any:

@@ -56,6 +56,9 @@ class Tape:
         self._constants: dict[str, np.ndarray] = {}
         self._nodes: list[NodeProto] = []
         self._emitted: dict[tuple[Any, ...], tuple[str, ...]] = {}
+        self._repeated: dict[str, str] = {}
+        for node in model.graph.node:
+            self._note_repetition(node)
 
     def emit(self, op_type: str, inputs: Sequence[str], outputs: int = 1, **attributes: Any) -> tuple[str, ...]:
         """Names of the outputs of a node; an equal node emitted before is used again, a constant one is computed."""
@@ -67,6 +70,7 @@ class Tape:
             node = helper.make_node(op_type, inputs, names, names[0], **present)
             self._infer(node)
             self._emitted[key] = self._fold(node) or self._append(node)
+            self._note_repetition(node)
         return self._emitted[key]
 
     def constant(self, value: np.ndarray) -> str:
@@ -89,6 +93,12 @@ class Tape:
         if name in self._constants:
             return self._constants[name]
         return numpy_helper.to_array(self._given[name]) if self.constant_here(name) else None
+
+    def repeated_from(self, name: str) -> str | None:
+        """The tensor of the same rank that Expand made this one of, None where it was made otherwise."""
+        source = self._repeated.get(name)
+        shapes = [self.kinds[n].shape if n in self.kinds else None for n in (source or "", name)]
+        return source if all(shapes) and len(shapes[0] or ()) == len(shapes[1] or ()) else None
 
     def small(self, name: str) -> bool:
         """Whether a tensor is known to be small enough to be computed here and stored."""
@@ -119,6 +129,8 @@ class Tape:
             numpy_helper.from_array(value, name) for name, value in self._constants.items() if name in needed
         )
         graph.output.extend(value_info(name, self.kinds[tensor]) for name, tensor in outputs.items())
+        made = (name for node in kept for name in node.output if name in self.kinds)
+        graph.value_info.extend(value_info(name, self.kinds[name]) for name in made)
         return self.model
 
     def _fresh(self, wish: str) -> str:
@@ -131,6 +143,12 @@ class Tape:
     def _append(self, node: NodeProto) -> tuple[str, ...]:
         self._nodes.append(node)
         return tuple(node.output)
+
+    def _note_repetition(self, node: NodeProto) -> None:
+        if node.op_type == "Expand":
+            self._repeated[node.output[0]] = node.input[0]
+        elif node.op_type == "Identity" and node.input[0] in self._repeated:
+            self._repeated[node.output[0]] = self._repeated[node.input[0]]
 
     def _infer(self, node: NodeProto) -> None:
         schema = defs.get_schema(node.op_type, self.opset)

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import grpc
-from backlit_proto.errors import NotAuthenticated
 
+from backlit_proto.errors import NotAuthenticated
 from backlit_server.service.calls import HEALTH, refusing
 from backlit_server.settings import BadSettings
 

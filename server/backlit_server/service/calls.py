@@ -10,8 +10,8 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from typing import Any
 
 import grpc
-from backlit_proto.errors import ServerUnavailable
 
+from backlit_proto.errors import ServerUnavailable
 from backlit_server.service import wire_errors
 from backlit_server.service.logs import CALL, Call
 

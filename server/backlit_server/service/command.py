@@ -5,7 +5,6 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from backlit_proto.errors import BacklitError
-
 from backlit_server.admission.launcher import Launcher
 from backlit_server.service import logs
 from backlit_server.service.server import serve

@@ -4,7 +4,6 @@ import math
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
-
 from backlit_server.methods.presets import preset
 
 MOST_CLASSES = 100_000

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 import grpc
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto import backlit_pb2_grpc as services
-
 from backlit_server.service import listing, questions, wire_errors
 from backlit_server.service.logs import CALL, note
 from backlit_server.service.neighbours import Pool

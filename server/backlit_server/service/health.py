@@ -8,10 +8,10 @@ grace, and when one of two watchers leaves, the other hears nothing any more.
 import asyncio
 
 import grpc
-from backlit_proto import backlit_pb2 as pb
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
+from backlit_proto import backlit_pb2 as pb
 from backlit_server.service.neighbours import Pool
 
 SERVICES = tuple(service.full_name for service in pb.DESCRIPTOR.services_by_name.values())

@@ -4,9 +4,9 @@ import inspect
 import json
 from typing import Any
 
-from backlit_proto import backlit_pb2 as pb
 from google.protobuf import json_format, struct_pb2
 
+from backlit_proto import backlit_pb2 as pb
 from backlit_server.methods import METHODS, Method, Parameter
 from backlit_server.methods.presets import PRESETS, Preset
 

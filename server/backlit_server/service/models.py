@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import grpc
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto import backlit_pb2_grpc as services
 from backlit_proto.errors import Overloaded
-
 from backlit_server.service import descriptions, uploads
 from backlit_server.service.logs import note
 from backlit_server.service.neighbours import Admission, Pool

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Protocol
 
 from backlit_proto import backlit_pb2 as pb
-
 from backlit_server.settings import Settings
 
 

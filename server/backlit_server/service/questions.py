@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
-
 from backlit_server.store import Store
 
 DEFAULT_METHOD = "grad-cam"

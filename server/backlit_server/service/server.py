@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import grpc
-from backlit_proto import backlit_pb2_grpc as services
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from backlit_proto import backlit_pb2_grpc as services
 from backlit_server.service import transport
 from backlit_server.service.access import Access
 from backlit_server.service.calls import Calls

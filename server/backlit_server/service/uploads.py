@@ -6,7 +6,6 @@ from typing import ParamSpec, TypeVar
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError, BadUpload, DeadlineExceeded, Overloaded
-
 from backlit_server.service.neighbours import Admission
 from backlit_server.settings import Settings
 from backlit_server.store import Upload

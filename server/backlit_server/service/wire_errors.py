@@ -4,9 +4,10 @@ import logging
 from typing import NoReturn
 
 import grpc
+from google.protobuf.any_pb2 import Any
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError, InternalError
-from google.protobuf.any_pb2 import Any
 
 LOG = logging.getLogger(__name__)
 DOMAIN = "backlit.v1"

@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 from backlit_proto.errors import BadQuestion, BadUpload
-
 from backlit_server.store import durable
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")

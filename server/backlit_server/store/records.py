@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from google.protobuf import json_format
+
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion, CorruptModel
-from google.protobuf import json_format
 
 PAGE = 50
 LARGEST_PAGE = 1000

@@ -23,7 +23,6 @@ from pathlib import Path
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion, BadUpload, CorruptModel, UnknownModel
-
 from backlit_server.store import durable, names, records
 from backlit_server.store.upload import Upload
 

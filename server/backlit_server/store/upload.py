@@ -8,7 +8,6 @@ from io import FileIO
 from pathlib import Path
 
 from backlit_proto.errors import BadUpload, Busy, Overloaded, WrongOffset
-
 from backlit_server.store import durable
 
 MB = 1024 * 1024
