@@ -17,7 +17,7 @@ FROM docker.io/library/python:3.11-slim-bookworm AS build
 WORKDIR /src
 COPY pyproject.toml ./
 ARG FLAVOR=cpu
-# The dependencies as pyproject.toml has them, but for the cpu flavour with the plain onnxruntime (20 MB), which the
+# The dependencies as pyproject.toml has them, but for the cpu flavour with the plain onnxruntime (24 MB), which the
 # server extra keeps for machines that onnxruntime-gpu (256 MB) has no wheels for.
 RUN python3 -c 'import os, tomllib; \
     project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \

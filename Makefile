@@ -30,7 +30,7 @@ lint: $(READY_TO_LINT) ## what no test sees: style, types, layers, the contract,
 	$(BIN)/hadolint Dockerfile
 
 bench: $(READY) ## the figures, each paired with its yardstick
-	$(BIN)/python tests/bench
+	$(BIN)/python tests/bench/bench_explain.py
 
 proto: $(READY_TO_LINT) ## generate the messages anew from proto/backlit.proto
 	$(BIN)/python -m grpc_tools.protoc -Ibacklit_proto=proto --python_out=proto --pyi_out=proto --grpc_python_out=proto proto/backlit.proto
@@ -47,6 +47,7 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[server,pictures,demo,test]'
 	@touch $@
 
+# All extras at once: the generator of the messages holds protobuf back, and what needs protobuf has to follow.
 $(READY_TO_LINT): $(READY)
-	$(BIN)/python -m pip install --quiet --editable '.[lint]'
+	$(BIN)/python -m pip install --quiet --editable '.[server,pictures,demo,test,lint]'
 	@touch $@

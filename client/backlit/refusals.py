@@ -37,6 +37,8 @@ BY_CODE: dict[grpc.StatusCode, tuple[type[BacklitError], str]] = {
     ),
     grpc.StatusCode.UNIMPLEMENTED: (ServerUnavailable, "what listens at {address} is no backlit server ({details})"),
     grpc.StatusCode.CANCELLED: (ServerUnavailable, "{address} broke the call off ({details})"),
+    # backlit's own defects carry a reason: without one, it is gRPC that lost the connection while it wrote.
+    grpc.StatusCode.INTERNAL: (ServerUnavailable, "the connection to {address} broke ({details})"),
     grpc.StatusCode.UNAUTHENTICATED: (NotAuthenticated, "{address}: {details}"),
     grpc.StatusCode.PERMISSION_DENIED: (NotAuthenticated, "{address}: {details}"),
     grpc.StatusCode.RESOURCE_EXHAUSTED: (Overloaded, "{address}: {details}"),

@@ -67,7 +67,8 @@ def render(heatmap: np.ndarray, rendering: Rendering, input_size: tuple[int, int
         steps.append("normalize min-max")
     if rendering.dtype == np.uint8:
         heatmap = np.rint(heatmap * 255)
-        steps.append("uint8")
+    if rendering.dtype != FLOAT32:
+        steps.append(rendering.dtype.name)
     return Rendered(np.ascontiguousarray(heatmap, rendering.dtype), tuple(steps))
 
 
