@@ -3,7 +3,9 @@
 import _thread
 import contextlib
 import hashlib
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -81,7 +83,7 @@ class Models(ModelServiceServicer):
     def Delete(self, request, context):  # noqa: N802  # as the contract spells it
         context.add_callback(self.cancelled.set)
         if request.model == "interrupt":
-            _thread.interrupt_main()
+            interrupt_waiting_main()
         self.cancelled.wait(WAIT)
         return pb.DeleteResponse()
 
@@ -139,3 +141,12 @@ def fake_server() -> Iterator[Fake]:
     server.start()
     yield Fake(models, explanations, f"127.0.0.1:{port}")
     server.stop(None).wait(WAIT)
+
+
+def interrupt_waiting_main() -> None:
+    """Ctrl-C, as it comes to somebody who waits: in the middle of grpc's own bookkeeping it would leave a call behind."""
+    waits_until = time.monotonic() + WAIT
+    while sys._current_frames()[threading.main_thread().ident or 0].f_code.co_name != "wait":
+        assert time.monotonic() < waits_until, "the caller never came to wait"
+        time.sleep(0.01)
+    _thread.interrupt_main()
