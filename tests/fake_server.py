@@ -144,7 +144,7 @@ def fake_server() -> Iterator[Fake]:
 
 
 def interrupt_waiting_main() -> None:
-    """Ctrl-C, as it comes to somebody who waits: in the middle of grpc's own bookkeeping it would leave a call behind."""
+    """Ctrl-C, to a caller who waits: in the middle of grpc's own bookkeeping it would leave a call behind."""
     waits_until = time.monotonic() + WAIT
     while sys._current_frames()[threading.main_thread().ident or 0].f_code.co_name != "wait":
         assert time.monotonic() < waits_until, "the caller never came to wait"

@@ -49,6 +49,7 @@ class Runtime:
         options.use_per_session_threads = False
         options.log_severity_level = QUIET
         options.add_session_config_entry("session.load_model_format", "ONNX")
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         data = model.SerializeToString()
         try:
             session = onnxruntime.InferenceSession(data, options, providers=self._wanted)
