@@ -33,12 +33,25 @@ def ask(
     **parameters,
 ) -> list[tuple[pb.Explanation, np.ndarray]]:
     """The engine's answers: explanations and their heatmaps."""
+    found = responses(engine, digest, x, method, targets, layer, **parameters)
+    return [pair for response, heatmaps in found for pair in zip(response.explanations, heatmaps, strict=True)]
+
+
+def responses(
+    engine: Engine,
+    digest: str,
+    x: np.ndarray | dict[str, np.ndarray],
+    method: str,
+    targets: Sequence[int | str | np.ndarray],
+    layer: str = "",
+    **parameters,
+) -> list[tuple[pb.ExplainResponse, Sequence[np.ndarray]]]:
+    """What the engine answers, as it goes to the worker's desk."""
     inputs = {name: to_tensor(a) for name, a in (x if isinstance(x, dict) else {"": x}).items()}
     question = pb.Question(model=digest, method=method, layer=layer, targets=[_target(t) for t in targets])
     question.parameters.update(parameters)
     request = pb.ExplainRequest(question=question, inputs=inputs)
-    tensors = [to_array(tensor) for tensor in tensors_in(request)]
-    return [(response.explanation, heatmap) for response, heatmap in engine.explain(request, tensors)]
+    return list(engine.explain(request, [to_array(tensor) for tensor in tensors_in(request)]))
 
 
 def _target(target: int | str | np.ndarray) -> pb.Target:

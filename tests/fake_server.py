@@ -120,7 +120,7 @@ class Explanations(ExplanationServiceServicer):
         x = np.frombuffer(request.inputs["x"].data, np.float32).reshape(-1, 2)
         for image, row in enumerate(x):
             heatmap = to_tensor(row[:1].reshape(1, 1))
-            yield pb.ExplainResponse(explanation=pb.Explanation(heatmap=heatmap, image=image), progress=progress)
+            yield pb.ExplainResponse(explanations=[pb.Explanation(heatmap=heatmap, image=image)], progress=progress)
 
 
 @dataclass(frozen=True)

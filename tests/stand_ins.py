@@ -66,7 +66,7 @@ class FakePool:
                 target = pb.ResolvedTarget(class_index=i)
                 heatmap = pb.Tensor(data=bytes(100_000))
                 self.answered += 1
-                yield pb.ExplainResponse(explanation=pb.Explanation(target=target, heatmap=heatmap), progress=1)
+                yield pb.ExplainResponse(explanations=[pb.Explanation(target=target, heatmap=heatmap)], progress=1)
                 if request.question.method == "pausing":
                     await self.released.wait()
         finally:

@@ -84,21 +84,20 @@ def test_the_tensors_of_a_question_arrive_unchanged(channels, dtype, shape):
 def test_a_heatmap_arrives_unchanged(channels, dtype, shape):
     x = values(dtype, shape)
     bare = pb.ExplainResponse(progress=0.5)
-    bare.explanation.heatmap.data_type = data_type_of(dtype)
-    bare.explanation.heatmap.shape[:] = shape
-    frame = crossing(channels, Frame(Kind.ANSWER, 7, *detach_answer(bare, x)))
+    bare.explanations.add(heatmap=pb.Tensor(data_type=data_type_of(dtype), shape=shape))
+    frame = crossing(channels, Frame(Kind.ANSWER, 7, *detach_answer(bare, [x])))
     response = attach_answer(frame.body, frame.blobs)
     assert response.progress == 0.5
-    y = to_array(response.explanation.heatmap)
+    y = to_array(response.explanations[0].heatmap)
     assert (y.dtype, y.shape, y.tobytes()) == (dtype, shape, x.tobytes())
 
 
 def test_a_heatmap_that_is_a_view_arrives_in_its_own_order(channels):
     x = np.arange(12, dtype=np.float32).reshape(3, 4).T[::2]
     bare = pb.ExplainResponse()
-    bare.explanation.heatmap.MergeFrom(pb.Tensor(data_type=pb.DATA_TYPE_FLOAT32, shape=x.shape))
-    frame = crossing(channels, Frame(Kind.ANSWER, 1, *detach_answer(bare, x)))
-    assert np.array_equal(to_array(attach_answer(frame.body, frame.blobs).explanation.heatmap), x)
+    bare.explanations.add(heatmap=pb.Tensor(data_type=pb.DATA_TYPE_FLOAT32, shape=x.shape))
+    frame = crossing(channels, Frame(Kind.ANSWER, 1, *detach_answer(bare, [x])))
+    assert np.array_equal(to_array(attach_answer(frame.body, frame.blobs).explanations[0].heatmap), x)
 
 
 def test_tensors_find_their_places_in_inputs_pictures_and_seeds(channels):

@@ -52,7 +52,7 @@ def question(method: str, *tensors: np.ndarray, answers: int = 0) -> pb.ExplainR
 
 
 def heatmap(response: pb.ExplainResponse) -> np.ndarray:
-    return to_array(response.explanation.heatmap)
+    return to_array(response.explanations[0].heatmap)
 
 
 async def answers(pool: Pool, asked: pb.ExplainRequest) -> list[np.ndarray]:
@@ -379,7 +379,7 @@ async def main():
     pool = Pool(Settings(store=Path("."), device="cpu"), engine="toy_engines:Toy")
     await pool.start()
     async for response in pool.explain(pb.ExplainRequest(question=pb.Question(method="pid"))):
-        print(int(to_array(response.explanation.heatmap)), flush=True)
+        print(int(to_array(response.explanations[0].heatmap)), flush=True)
     async for response in pool.explain(pb.ExplainRequest(question=pb.Question(method="deaf_run"))):
         print("busy", flush=True)
 

@@ -52,7 +52,7 @@ async def test_a_question_reaches_the_worker_with_digest_class_and_preprocessing
     assert [t.class_index for t in seen.question.targets] == [1, 2, 0]
     assert seen.question.targets[2].top == 2
     assert seen.question.preprocessing.preset == "caffe"
-    assert [a.explanation.target.class_name for a in answers] == ["cat", "dog", "Egyptian cat"]
+    assert [a.explanations[0].target.class_name for a in answers] == ["cat", "dog", "Egyptian cat"]
 
 
 async def test_the_preprocessing_of_a_question_wins_over_the_models(ready):

@@ -105,10 +105,10 @@ class Toy:
         print("WARNING on stderr", file=sys.stderr, flush=True)
         yield self._answer(np.zeros(1, np.float32))
 
-    def _answer(self, heatmap: np.ndarray, image: int = 0) -> tuple[pb.ExplainResponse, np.ndarray]:
+    def _answer(self, heatmap: np.ndarray, image: int = 0) -> tuple[pb.ExplainResponse, list[np.ndarray]]:
         self._steps += 1
         tensor = pb.Tensor(data_type=data_type_of(heatmap.dtype), shape=heatmap.shape)
-        return pb.ExplainResponse(explanation=pb.Explanation(heatmap=tensor, image=image), progress=1), heatmap
+        return pb.ExplainResponse(explanations=[pb.Explanation(heatmap=tensor, image=image)], progress=1), [heatmap]
 
 
 def breaks(store: Path, device: str, threads: int) -> Toy:

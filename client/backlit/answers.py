@@ -1,6 +1,6 @@
 """What comes back: explanations, with the story of how each was made."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,17 +71,19 @@ class Partial:
         return self.progress >= 1
 
 
-def read_partial(response: pb.ExplainResponse) -> Partial:
-    """One answer of the stream."""
-    return Partial(response.progress, read_explanation(response.explanation))
+def read_partials(response: pb.ExplainResponse) -> Iterator[Partial]:
+    """The heatmaps of one message of the stream."""
+    provenance = _provenance(response.provenance)
+    for message in response.explanations:
+        yield Partial(response.progress, read_explanation(message, provenance))
 
 
 def read_finals(responses: Iterable[pb.ExplainResponse]) -> list[Explanation]:
     """The final heatmaps among the answers, in their order."""
-    return [partial.explanation for partial in map(read_partial, responses) if partial.final]
+    return [partial.explanation for response in responses for partial in read_partials(response) if partial.final]
 
 
-def read_explanation(message: pb.Explanation) -> Explanation:
+def read_explanation(message: pb.Explanation, provenance: Provenance) -> Explanation:
     """From the wire; the heatmap is the caller's own, writable copy."""
     target = message.target
     return Explanation(
@@ -95,7 +97,7 @@ def read_explanation(message: pb.Explanation) -> Explanation:
         output=target.output,
         status=word(pb.HeatmapStatus, message.status),
         note=message.note,
-        provenance=_provenance(message.provenance),
+        provenance=provenance,
     )
 
 

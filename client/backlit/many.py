@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from backlit.answers import Explanation, read_partial
+from backlit.answers import Explanation, read_finals
 from backlit.models import StoredModel
 from backlit.questions import explain_request
 from backlit.refusals import from_status
@@ -50,8 +50,7 @@ class Conversation:
     def answer(self, response: pb.ExplainManyResponse) -> Iterator[Result]:
         """The results that an answer completes: its own item, and before it those that could not be asked."""
         if response.WhichOneof("event") == "response":
-            partial = read_partial(response.response)
-            self.maps.extend([partial.explanation] if partial.final else [])
+            self.maps.extend(read_finals([response.response]))
             return
         while self.open and self.open[0].wire != response.item:
             yield from self._unasked()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from backlit import flows
-from backlit.answers import Explanation, Partial, read_finals, read_partial
+from backlit.answers import Explanation, Partial, read_finals, read_partials
 from backlit.files import received, save
 from backlit.flows import Call
 from backlit.many import Conversation, Result
@@ -129,7 +129,7 @@ class Model(StoredModel):
 def _partials(responses: Generator[pb.ExplainResponse]) -> Iterator[Partial]:
     with closing(responses):
         for response in responses:
-            yield read_partial(response)
+            yield from read_partials(response)
 
 
 def _results(talk: Conversation, responses: Generator[pb.ExplainManyResponse]) -> Iterator[Result]:

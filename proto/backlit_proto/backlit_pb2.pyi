@@ -478,15 +478,17 @@ class Rendering(_message.Message):
     def __init__(self, size: _Optional[_Union[Rendering.Size, str]] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., relu: _Optional[bool] = ..., normalize: _Optional[bool] = ..., data_type: _Optional[_Union[DataType, str]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("explanation", "progress")
-    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("explanations", "progress", "provenance")
+    EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
-    explanation: Explanation
+    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
+    explanations: _containers.RepeatedCompositeFieldContainer[Explanation]
     progress: float
-    def __init__(self, explanation: _Optional[_Union[Explanation, _Mapping]] = ..., progress: _Optional[float] = ...) -> None: ...
+    provenance: Provenance
+    def __init__(self, explanations: _Optional[_Iterable[_Union[Explanation, _Mapping]]] = ..., progress: _Optional[float] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ...) -> None: ...
 
 class Explanation(_message.Message):
-    __slots__ = ("heatmap", "image", "target", "layer", "method", "status", "note", "provenance")
+    __slots__ = ("heatmap", "image", "target", "layer", "method", "status", "note")
     HEATMAP_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
@@ -494,7 +496,6 @@ class Explanation(_message.Message):
     METHOD_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
-    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     heatmap: Tensor
     image: int
     target: ResolvedTarget
@@ -502,8 +503,7 @@ class Explanation(_message.Message):
     method: str
     status: HeatmapStatus
     note: str
-    provenance: Provenance
-    def __init__(self, heatmap: _Optional[_Union[Tensor, _Mapping]] = ..., image: _Optional[int] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., layer: _Optional[str] = ..., method: _Optional[str] = ..., status: _Optional[_Union[HeatmapStatus, str]] = ..., note: _Optional[str] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ...) -> None: ...
+    def __init__(self, heatmap: _Optional[_Union[Tensor, _Mapping]] = ..., image: _Optional[int] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., layer: _Optional[str] = ..., method: _Optional[str] = ..., status: _Optional[_Union[HeatmapStatus, str]] = ..., note: _Optional[str] = ...) -> None: ...
 
 class ResolvedTarget(_message.Message):
     __slots__ = ("class_index", "class_name", "score", "output")

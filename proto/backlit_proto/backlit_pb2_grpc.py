@@ -407,7 +407,7 @@ class ExplanationServiceServicer:
     """
 
     def Explain(self, request, context):
-        """One question about one batch of images. Each heatmap leaves as soon as it is
+        """One question about one batch of images. Heatmaps leave as soon as they are
         ready: images outer, targets inner. Leaving the stream stops the work.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -125,7 +125,7 @@ async def first_answer(pool: Pool, asked: pb.ExplainRequest) -> float:
 async def death(pool: Pool) -> tuple[float, float]:
     """Seconds from a worker's death until its caller knows, and until another is answered."""
     async with aclosing(pool.explain(question("pid"))) as answers:
-        heatmap = (await anext(answers)).explanation.heatmap
+        heatmap = (await anext(answers)).explanations[0].heatmap
         worker = int(np.frombuffer(heatmap.data, np.int64)[0])
     async with aclosing(pool.explain(question("deaf_run"))) as answers:
         await anext(answers)

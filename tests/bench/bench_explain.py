@@ -68,7 +68,8 @@ def stored(store: Path, model: Path) -> str:
     """Where the bare engine looks for it; the server finds it there too when it is uploaded."""
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     folder = store / "bare" / "models" / digest
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.onnx").unlink(missing_ok=True)
     (folder / "model.onnx").symlink_to(model)
     return digest
 

@@ -10,7 +10,7 @@ from typing import Any, overload
 
 from backlit import flows
 from backlit.aio.wire import Wire
-from backlit.answers import Explanation, Partial, read_finals, read_partial
+from backlit.answers import Explanation, Partial, read_finals, read_partials
 from backlit.files import received, save
 from backlit.flows import Call
 from backlit.many import Conversation, Result
@@ -116,7 +116,8 @@ class Model(StoredModel):
 async def _partials(responses: AsyncGenerator[pb.ExplainResponse]) -> AsyncGenerator[Partial]:
     async with aclosing(responses):
         async for response in responses:
-            yield read_partial(response)
+            for partial in read_partials(response):
+                yield partial
 
 
 async def _results(talk: Conversation, responses: AsyncGenerator[pb.ExplainManyResponse]) -> AsyncGenerator[Result]:

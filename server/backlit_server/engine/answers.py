@@ -1,7 +1,7 @@
 """From a raw map to the answer that leaves: rendered, judged, and with the story of how it was made."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,13 +30,16 @@ NOTES = {
 }
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A raw map for one row, and how often a guard stepped in while it was computed."""
+MOST_BYTES = 4 << 20  # of heatmaps in one response, so that a caller who reads slowly holds up little
 
-    row: Row
-    heatmap: np.ndarray
-    guarded: int
+
+@dataclass(frozen=True)
+class Looked:
+    """What one run found: raw maps (rows, ..., height, width), and how often a guard stepped in for each."""
+
+    rows: Sequence[Row]
+    heatmaps: np.ndarray
+    guarded: np.ndarray
     layer: str
     graphs: Sequence[str]
 
@@ -51,45 +54,71 @@ class Maker:
     versions: Mapping[str, str]
     prepared: Recipe | None
 
-
-def respond(answer: Answer, first_image: int, maker: Maker) -> tuple[pb.ExplainResponse, np.ndarray]:
-    """The response, and beside it the heatmap that belongs into it."""
-    image = maker.model.image
-    size = (image.height, image.width) if image and image.height and image.width else _prepared_size(maker.prepared)
-    rendered = render(answer.heatmap, maker.question.rendering, size)
-    status = judge(answer) if METHODS[maker.question.method].needs_seed else pb.HEATMAP_STATUS_OK
-    row = answer.row
-    explanation = pb.Explanation(
-        heatmap=pb.Tensor(data_type=data_type_of(rendered.heatmap.dtype), shape=rendered.heatmap.shape),
-        image=first_image + row.image,
-        target=pb.ResolvedTarget(class_index=row.class_index, score=row.score, output=row.output),
-        layer=answer.layer,
-        method=maker.question.method,
-        status=status,
-        note=NOTES[status],
-        provenance=_provenance(answer, maker, rendered.steps),
-    )
-    return pb.ExplainResponse(explanation=explanation, progress=1), rendered.heatmap
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """Height and width of the model's input, None where it is no image or leaves them open."""
+        image = self.model.image or self.prepared
+        return (image.height, image.width) if image and image.height and image.width else None
 
 
-def judge(answer: Answer) -> pb.HeatmapStatus:
-    """What there is to say about a raw map: never a silent black picture."""
-    heatmap = answer.heatmap
-    low, high = heatmap.min(), heatmap.max()
+def respond(
+    looked: Looked, first_image: int, maker: Maker
+) -> Iterator[tuple[pb.ExplainResponse, Sequence[np.ndarray]]]:
+    """The responses for what one run found, each with the heatmaps that belong into it."""
+    response, heatmaps = pb.ExplainResponse(progress=1), []
+    verdicts = judge(looked) if METHODS[maker.question.method].needs_seed else [pb.HEATMAP_STATUS_OK] * len(looked.rows)
+    steps: Sequence[str] = ()
+    for row, raw, status in zip(looked.rows, looked.heatmaps, verdicts, strict=True):
+        rendered = render(raw, maker.question.rendering, maker.input_size)
+        steps = rendered.steps
+        response.explanations.append(_explanation(row, first_image, status, looked.layer, maker, rendered.heatmap))
+        heatmaps.append(rendered.heatmap)
+        if sum(heatmap.nbytes for heatmap in heatmaps) >= MOST_BYTES:
+            response.provenance.CopyFrom(_provenance(looked.graphs, maker, steps))
+            yield response, heatmaps
+            response, heatmaps = pb.ExplainResponse(progress=1), []
+    if heatmaps:
+        response.provenance.CopyFrom(_provenance(looked.graphs, maker, steps))
+        yield response, heatmaps
+
+
+def judge(looked: Looked) -> list[pb.HeatmapStatus]:
+    """What there is to say about each raw map: never a silent black picture."""
+    axes = tuple(range(1, looked.heatmaps.ndim))
+    extremes = zip(looked.heatmaps.min(axes), looked.heatmaps.max(axes), looked.guarded, strict=True)
+    single = looked.heatmaps[0].size == 1
+    return [_verdict(low, high, guarded, single) for low, high, guarded in extremes]
+
+
+def _verdict(low: float, high: float, guarded: int, single: bool) -> pb.HeatmapStatus:
     if not (np.isfinite(low) and np.isfinite(high)):
         return pb.HEATMAP_STATUS_NOT_FINITE
-    if answer.guarded:
+    if guarded:
         return pb.HEATMAP_STATUS_GUARDED
-    if low == high and heatmap.size > 1:
+    if low == high and not single:
         return pb.HEATMAP_STATUS_CONSTANT
     return pb.HEATMAP_STATUS_ALL_NONPOSITIVE if high <= 0 else pb.HEATMAP_STATUS_OK
 
 
-def _provenance(answer: Answer, maker: Maker, steps: Sequence[str]) -> pb.Provenance:
+def _explanation(
+    row: Row, first_image: int, status: pb.HeatmapStatus, layer: str, maker: Maker, heatmap: np.ndarray
+) -> pb.Explanation:
+    return pb.Explanation(
+        heatmap=pb.Tensor(data_type=data_type_of(heatmap.dtype), shape=heatmap.shape),
+        image=first_image + row.image,
+        target=pb.ResolvedTarget(class_index=row.class_index, score=row.score, output=row.output),
+        layer=layer,
+        method=maker.question.method,
+        status=status,
+        note=NOTES[status],
+    )
+
+
+def _provenance(graphs: Sequence[str], maker: Maker, steps: Sequence[str]) -> pb.Provenance:
     question = maker.question
     made = pb.Provenance(
         model_digest=question.model,
-        graph_digest=hashlib.sha256("".join(answer.graphs).encode()).hexdigest(),
+        graph_digest=hashlib.sha256("".join(graphs).encode()).hexdigest(),
         execution_provider=maker.provider,
         versions=maker.versions,
         profile=question.profile,
@@ -101,7 +130,3 @@ def _provenance(answer: Answer, maker: Maker, steps: Sequence[str]) -> pb.Proven
         made.preprocessing.CopyFrom(maker.prepared.message())
         made.preprocessing_assumed = question.preprocessing is None
     return made
-
-
-def _prepared_size(prepared: Recipe | None) -> tuple[int, int] | None:
-    return (prepared.height, prepared.width) if prepared else None

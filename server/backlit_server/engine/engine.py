@@ -8,7 +8,7 @@ import numpy as np
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
-from backlit_server.engine.answers import Answer, Maker, respond
+from backlit_server.engine.answers import Looked, Maker, respond
 from backlit_server.engine.inputs import checked, pieces
 from backlit_server.engine.models import Backbone, Models, OpenModel
 from backlit_server.engine.pictures import Recipe, prepare, recipe
@@ -35,8 +35,8 @@ class Engine:
 
     def explain(
         self, request: pb.ExplainRequest, tensors: Sequence[np.ndarray]
-    ) -> Iterator[tuple[pb.ExplainResponse, np.ndarray]]:
-        """Each answer as soon as it is ready, images outer, targets inner; its heatmap travels beside it.
+    ) -> Iterator[tuple[pb.ExplainResponse, Sequence[np.ndarray]]]:
+        """The answers as soon as they are ready, images outer, targets inner; heatmaps travel beside them.
 
         `question.model` is a digest; `tensors` are the data of the request's tensors in the order of tensors_in.
         """
@@ -45,8 +45,8 @@ class Engine:
         inputs, prepared = self._inputs(question, model)
         maker = Maker(question, model, self.provider, self.versions, prepared)
         for first, feeds in pieces(inputs, model.anatomy.inputs, lambda: model.batching[0]):
-            for answer in self._answers(question, model, feeds):
-                yield respond(answer, first, maker)
+            for looked in self._looks(question, model, feeds):
+                yield from respond(looked, first, maker)
 
     def interrupt(self) -> None:
         """Ends the run in progress, from any thread."""
@@ -64,7 +64,7 @@ class Engine:
         by = recipe(question.preprocessing, model.image)
         return {model.anatomy.inputs[0].name: prepare(question.pictures, by, model.image)}, by
 
-    def _answers(self, question: Question, model: OpenModel, feeds: dict[str, np.ndarray]) -> Iterator[Answer]:
+    def _looks(self, question: Question, model: OpenModel, feeds: dict[str, np.ndarray]) -> Iterator[Looked]:
         backbone = model.backbone(question.method, question.layer)
         made = backbone.session.run(feeds)
         scores = model.anatomy.scores
@@ -77,22 +77,22 @@ class Engine:
 
 def _forward_only(
     question: Question, model: OpenModel, backbone: Backbone, made: dict[str, np.ndarray], asked: list[Row]
-) -> Iterator[Answer]:
+) -> Iterator[Looked]:
     """One answer an image, whatever its targets: the map does not depend on them."""
     row = METHODS[question.method]
+    layer = backbone.cut.layer if backbone.cut else ""
     tensors = {"scores": made[model.anatomy.scores.name]}
-    if backbone.cut:
-        tensors["features"] = model.spatial(backbone.cut.layer, made[backbone.cut.layer])
+    if layer:
+        tensors["features"] = model.spatial(layer, made[layer])
     heatmaps = row.formula(*(tensors[name] for name in row.needs), **question.parameters)
     first = {r.image: r for r in reversed(asked)}
-    for image, heatmap in enumerate(heatmaps):
-        layer = backbone.cut.layer if backbone.cut else ""
-        yield Answer(first[image], heatmap, 0, layer, (backbone.session.digest,))
+    rows = [first[image] for image in range(len(heatmaps))]
+    yield Looked(rows, heatmaps, np.zeros(len(rows)), layer, (backbone.session.digest,))
 
 
 def _through_head(
     question: Question, model: OpenModel, backbone: Backbone, made: dict[str, np.ndarray], asked: list[Row]
-) -> Iterator[Answer]:
+) -> Iterator[Looked]:
     """The head, for as many rows at once as fit."""
     assert backbone.cut is not None
     head = model.head(backbone.cut, question.method, question.parameters)
@@ -102,8 +102,7 @@ def _through_head(
         feeds[SEED] = np.stack([row.seed for row in chosen])
         found = head.session.run({name: feeds[name] for name in head.session.inputs})
         guarded = found.get("guarded", np.zeros(len(chosen)))
-        for row, heatmap, count in zip(chosen, found["heatmap"], guarded, strict=True):
-            yield Answer(row, heatmap, int(count), backbone.cut.layer, digests)
+        yield Looked(chosen, found["heatmap"], guarded, backbone.cut.layer, digests)
 
 
 def _runs(tile: bool, crossing: dict[str, np.ndarray], asked: list[Row]) -> Iterator[tuple[list[Row], dict]]:

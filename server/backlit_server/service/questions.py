@@ -52,8 +52,9 @@ def class_index(name: str, class_names: Sequence[str]) -> int:
 
 
 def named(answer: pb.ExplainResponse, class_names: Sequence[str]) -> pb.ExplainResponse:
-    """The answer with the name of its class, where there is one."""
-    target = answer.explanation.target
-    if 0 <= target.class_index < len(class_names):
-        target.class_name = class_names[target.class_index]
+    """The answer with the names of its classes, where there are any."""
+    for explanation in answer.explanations:
+        target = explanation.target
+        if 0 <= target.class_index < len(class_names):
+            target.class_name = class_names[target.class_index]
     return answer

@@ -27,16 +27,16 @@ def attach_question(body: bytes, blobs: Sequence[Blob]) -> tuple[pb.ExplainReque
     return request, [to_array(tensor, memoryview(blob)) for tensor, blob in tensors]
 
 
-def detach_answer(response: pb.ExplainResponse, heatmap: np.ndarray) -> tuple[bytes, list[memoryview]]:
-    """The response, serialised, and the bytes of its heatmap."""
-    return response.SerializeToString(), [np.ascontiguousarray(heatmap).reshape(-1).view(np.uint8).data]
+def detach_answer(response: pb.ExplainResponse, heatmaps: Sequence[np.ndarray]) -> tuple[bytes, list[memoryview]]:
+    """The response, serialised, and the bytes of its heatmaps."""
+    return response.SerializeToString(), [np.ascontiguousarray(h).reshape(-1).view(np.uint8).data for h in heatmaps]
 
 
 def attach_answer(body: bytes, blobs: Sequence[Blob]) -> pb.ExplainResponse:
-    """The response with the bytes of its heatmap."""
+    """The response with the bytes of its heatmaps."""
     response = pb.ExplainResponse.FromString(body)
-    (data,) = blobs
-    response.explanation.heatmap.data = bytes(data)
+    for explanation, data in zip(response.explanations, blobs, strict=True):
+        explanation.heatmap.data = bytes(data)
     return response
 
 

@@ -19,8 +19,8 @@ from backlit_server.workers.messages import attach_question, detach_answer, pack
 # unread stream costs.
 CREDIT = 4
 
-Answer = tuple[pb.ExplainResponse, np.ndarray]
-"""A response without its heatmap's bytes, and the heatmap."""
+Answer = tuple[pb.ExplainResponse, Sequence[np.ndarray]]
+"""A response without its heatmaps' bytes, and the heatmaps."""
 
 log = logging.getLogger(__name__)
 
