@@ -13,12 +13,13 @@ from backlit_server.engine.inputs import checked, pieces
 from backlit_server.engine.models import Backbone, Models, OpenModel
 from backlit_server.engine.pictures import Recipe, prepare, recipe
 from backlit_server.engine.questions import Question, read_question
-from backlit_server.engine.runtime import Runtime
+from backlit_server.engine.runtime import Runtime, Session
 from backlit_server.engine.targets import Row, rows
 from backlit_server.graph.method import ROWS, SEED, WHOLE
 from backlit_server.methods import METHODS
 
 PACKAGES = ("backlit", "numpy", "onnx", "onnxruntime-gpu", "onnxruntime")
+Tensors = dict[str, np.ndarray]
 HEAD_BYTES = 32 << 20  # of repeated features in one run of a head: more targets go in several runs
 
 
@@ -56,7 +57,7 @@ class Engine:
         """Drops the sessions of a deleted model."""
         self._models.forget(digest)
 
-    def _inputs(self, question: Question, model: OpenModel) -> tuple[dict[str, np.ndarray], Recipe | None]:
+    def _inputs(self, question: Question, model: OpenModel) -> tuple[Tensors, Recipe | None]:
         if question.inputs:
             return checked(question.inputs, model.anatomy.inputs), None
         if model.image is None:
@@ -64,7 +65,7 @@ class Engine:
         by = recipe(question.preprocessing, model.image)
         return {model.anatomy.inputs[0].name: prepare(question.pictures, by, model.image)}, by
 
-    def _looks(self, question: Question, model: OpenModel, feeds: dict[str, np.ndarray]) -> Iterator[Looked]:
+    def _looks(self, question: Question, model: OpenModel, feeds: Tensors) -> Iterator[Looked]:
         backbone = model.backbone(question.method, question.layer)
         made = backbone.session.run(feeds)
         scores = model.anatomy.scores
@@ -76,7 +77,7 @@ class Engine:
 
 
 def _forward_only(
-    question: Question, model: OpenModel, backbone: Backbone, made: dict[str, np.ndarray], asked: list[Row]
+    question: Question, model: OpenModel, backbone: Backbone, made: Tensors, asked: list[Row]
 ) -> Iterator[Looked]:
     """One answer an image, whatever its targets: the map does not depend on them."""
     row = METHODS[question.method]
@@ -91,34 +92,40 @@ def _forward_only(
 
 
 def _through_head(
-    question: Question, model: OpenModel, backbone: Backbone, made: dict[str, np.ndarray], asked: list[Row]
+    question: Question, model: OpenModel, backbone: Backbone, made: Tensors, asked: list[Row]
 ) -> Iterator[Looked]:
-    """The head, for as many rows at once as fit."""
+    """The head, for as many rows at once as fit; where its rows cannot be repeated, for one target at a time."""
     assert backbone.cut is not None
-    head = model.head(backbone.cut, question.method, question.parameters)
+    cut, head = backbone.cut, model.head(backbone.cut, question.method, question.parameters)
     digests = (backbone.session.digest, head.session.digest)
-    crossing = {name: made[name] for name in backbone.cut.crossing}
-    for chosen, feeds in _runs(backbone.cut.rows_tile, crossing, asked):
-        feeds[SEED] = np.stack([row.seed for row in chosen])
-        found = head.session.run({name: feeds[name] for name in head.session.inputs})
-        guarded = found.get("guarded", np.zeros(len(chosen)))
-        yield Looked(chosen, found["heatmap"], guarded, backbone.cut.layer, digests)
+    crossing = {name: made[name] for name in cut.crossing}
+    for chosen, found in (_tiled if cut.rows_tile else _one_by_one)(head.session, crossing, asked):
+        yield Looked(chosen, found["heatmap"], found.get("guarded", np.zeros(len(chosen))), cut.layer, digests)
 
 
-def _runs(tile: bool, crossing: dict[str, np.ndarray], asked: list[Row]) -> Iterator[tuple[list[Row], dict]]:
-    """The rows of each run of the head, and what it is fed besides the seeds."""
-    images = max(row.image for row in asked) + 1
-    if not tile:
-        # The whole batch with one target each. Where the batch is one image, this is one row a run.
-        for target in range(len(asked) // images):
-            yield asked[target :: len(asked) // images], dict(crossing)
-        return
-    size = sum(array.nbytes for array in crossing.values()) // images
-    step = max(1, HEAD_BYTES // max(1, size))
+def _tiled(session: Session, crossing: Tensors, asked: list[Row]) -> Iterator[tuple[list[Row], Tensors]]:
+    """Runs of as many rows as HEAD_BYTES allow, over the features of the whole batch."""
+    whole = {WHOLE + name: array for name, array in crossing.items()}
+    row_bytes = sum(array.nbytes // len(array) for array in crossing.values())
+    step = max(1, HEAD_BYTES // max(1, row_bytes))
     for start in range(0, len(asked), step):
         chosen = asked[start : start + step]
-        feeds = {WHOLE + name: array for name, array in crossing.items()}
-        yield chosen, feeds | {ROWS: np.array([row.image for row in chosen])}
+        feeds = whole | {ROWS: np.array([row.image for row in chosen]), SEED: np.stack([row.seed for row in chosen])}
+        yield chosen, session.run({name: feeds[name] for name in session.inputs})
+
+
+def _one_by_one(session: Session, crossing: Tensors, asked: list[Row]) -> Iterator[tuple[list[Row], Tensors]]:
+    """One run a target over the whole batch, put back into order: images outer, targets inner."""
+    images = asked[-1].image + 1
+    targets = len(asked) // images
+    runs = []
+    for target in range(targets):
+        feeds = crossing | {SEED: np.stack([row.seed for row in asked[target::targets]])}
+        runs.append(session.run({name: feeds[name] for name in session.inputs}))
+    yield (
+        asked,
+        {name: np.stack([run[name] for run in runs], 1).reshape(-1, *runs[0][name].shape[1:]) for name in runs[0]},
+    )
 
 
 def _versions() -> dict[str, str]:

@@ -79,7 +79,7 @@ def examine(model: ModelProto) -> Anatomy:
     found = scores(wires)
     path = on_paths(wires, found.name)
     axes = axes_of_tensors(wires)
-    candidates = layers(wires, path, axes)
+    candidates = tuple(layer for layer in layers(wires, path, axes) if layer.name != found.name)
     default, reason = _default(wires, candidates, path)
     inputs = tuple(_spec(wires, name, layout(wires, name)) for name in wires.inputs)
     return Anatomy(
