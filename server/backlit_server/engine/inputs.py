@@ -43,8 +43,9 @@ def _check(expected: Spec, array: np.ndarray) -> None:
         raise BadQuestion(f"{wanted}; this array is {_shape(array.shape)}{_advice(array, expected)}")
     if not array.size:
         raise BadQuestion(f"{wanted}; this array is empty: send at least one image")
-    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        what = "NaN" if np.isnan(array).any() else "infinity"
+    # NaN and infinity both show in the extremes, which take no array of their own.
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(extremes := (array.min(), array.max())).all():
+        what = "NaN" if np.isnan(extremes).any() else "infinity"
         raise BadQuestion(f"the input {expected.name!r} holds {what}: no map of it would mean anything")
 
 

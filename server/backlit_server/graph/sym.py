@@ -12,6 +12,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from onnx import TensorProto, helper
 
 from backlit_proto.errors import NotDifferentiable
+from backlit_server.graph.contraction import contracted
 from backlit_server.graph.indexing import indexed
 from backlit_server.graph.repetition import elementwise, reduced
 from backlit_server.graph.tape import Kind, Tape
@@ -158,7 +159,8 @@ class Sym(NDArrayOperatorsMixin):
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> "Sym":
         counted = self.astype(TensorProto.INT64) if self.dtype == TensorProto.BOOL else self
-        return counted._reduce("ReduceSum", axis, keepdims)
+        product = None if keepdims else contracted(counted, _axes(axis))
+        return counted._reduce("ReduceSum", axis, keepdims) if product is None else product
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> "Sym":
         return self._reduce("ReduceMean", axis, keepdims)
@@ -180,7 +182,7 @@ class Sym(NDArrayOperatorsMixin):
         return zeros(self.dims, self.dtype).declared(self.kind.shape)
 
     def _reduce(self, op_type: str, axis: Any, keepdims: bool) -> "Sym":
-        axes = None if axis is None else [axis] if isinstance(axis, int) else list(axis)
+        axes = _axes(axis)
         named = {"keepdims": int(keepdims), "noop_with_empty_axes": int(axes is not None)}
         return reduced(self, op_type, axes, lambda x: x.op(op_type, axes, **named))
 
@@ -203,6 +205,10 @@ class Sym(NDArrayOperatorsMixin):
 
     def __array_function__(self, function: Any, _types: Any, inputs: Any, named: Any) -> Any:
         return FUNCTIONS[function](*inputs, **named) if function in FUNCTIONS else NotImplemented
+
+
+def _axes(axis: Any) -> list[int] | None:
+    return None if axis is None else [axis] if isinstance(axis, int) else list(axis)
 
 
 def together(*values: Any) -> list[Sym]:

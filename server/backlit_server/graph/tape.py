@@ -57,8 +57,9 @@ class Tape:
         self._nodes: list[NodeProto] = []
         self._emitted: dict[tuple[Any, ...], tuple[str, ...]] = {}
         self._repeated: dict[str, str] = {}
+        self._products: dict[str, Sequence[str]] = {}
         for node in model.graph.node:
-            self._note_repetition(node)
+            self._note(node)
 
     def emit(self, op_type: str, inputs: Sequence[str], outputs: int = 1, **attributes: Any) -> tuple[str, ...]:
         """Names of the outputs of a node; an equal node emitted before is used again, a constant one is computed."""
@@ -70,7 +71,7 @@ class Tape:
             node = helper.make_node(op_type, inputs, names, names[0], **present)
             self._infer(node)
             self._emitted[key] = self._fold(node) or self._append(node)
-            self._note_repetition(node)
+            self._note(node)
         return self._emitted[key]
 
     def constant(self, value: np.ndarray) -> str:
@@ -99,6 +100,10 @@ class Tape:
         source = self._repeated.get(name)
         shapes = [self.kinds[n].shape if n in self.kinds else None for n in (source or "", name)]
         return source if all(shapes) and len(shapes[0] or ()) == len(shapes[1] or ()) else None
+
+    def factors(self, name: str) -> Sequence[str]:
+        """What was multiplied on this tape to make a tensor, none where it was made otherwise."""
+        return self._products.get(name, ())
 
     def small(self, name: str) -> bool:
         """Whether a tensor is known to be small enough to be computed here and stored."""
@@ -144,7 +149,10 @@ class Tape:
         self._nodes.append(node)
         return tuple(node.output)
 
-    def _note_repetition(self, node: NodeProto) -> None:
+    def _note(self, node: NodeProto) -> None:
+        """Remembers what later nodes can do without: repetitions, and products that are summed."""
+        if node.op_type == "Mul":
+            self._products[node.output[0]] = node.input
         if node.op_type == "Expand":
             self._repeated[node.output[0]] = node.input[0]
         elif node.op_type == "Identity" and node.input[0] in self._repeated:

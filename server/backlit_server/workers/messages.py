@@ -12,12 +12,12 @@ from backlit_server.workers.memory import Blob
 
 
 def detach_question(request: pb.ExplainRequest) -> tuple[bytes, list[bytes]]:
-    """The request without its tensors' bytes, serialised, and those bytes in the order of tensors_in."""
-    bare = pb.ExplainRequest()
-    bare.CopyFrom(request)
-    for tensor in tensors_in(bare):
+    """Takes the tensors' bytes out of a request: the rest, serialised, and those bytes in the order of tensors_in."""
+    tensors = list(tensors_in(request))
+    blobs = [tensor.data for tensor in tensors]
+    for tensor in tensors:
         tensor.ClearField("data")
-    return bare.SerializeToString(), [tensor.data for tensor in tensors_in(request)]
+    return request.SerializeToString(), blobs
 
 
 def attach_question(body: bytes, blobs: Sequence[Blob]) -> tuple[pb.ExplainRequest, list[np.ndarray]]:
