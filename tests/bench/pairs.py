@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+REST_SECONDS = 0.15
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -54,6 +56,13 @@ class Side:
         self.close()
 
 
+def _turn(side: Side, times: int) -> float:
+    """The median of a turn, once the other side's threads have stopped spinning (about 40 ms after its last run)."""
+    time.sleep(REST_SECONDS)
+    side.run(1)
+    return statistics.median(side.run(times))
+
+
 def serve(action: Callable[[], object]) -> None:
     """The other end of a Side: runs the action as often as each line of standard input says."""
     for line in sys.stdin:
@@ -69,7 +78,7 @@ def _timed(action: Callable[[], object]) -> float:
 def compare(ours: Side, theirs: Side, turns: int, times: int) -> Pair:
     """Alternating turns of `times` runs each, after one turn of warm-up that is not counted."""
     ours.run(times), theirs.run(times)
-    turn = [(statistics.median(theirs.run(times)), statistics.median(ours.run(times))) for _ in range(turns)]
+    turn = [(_turn(theirs, times), _turn(ours, times)) for _ in range(turns)]
     return Pair(
         ours=1e3 * statistics.median(o for _, o in turn),
         theirs=1e3 * statistics.median(t for t, _ in turn),

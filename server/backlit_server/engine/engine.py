@@ -16,6 +16,7 @@ from backlit_server.engine.questions import Question, read_question
 from backlit_server.engine.runtime import Runtime, Session
 from backlit_server.engine.targets import Row, rows
 from backlit_server.graph.method import ROWS, SEED, WHOLE
+from backlit_server.graph.narrow import CLASSES
 from backlit_server.methods import METHODS
 
 PACKAGES = ("backlit", "numpy", "onnx", "onnxruntime-gpu", "onnxruntime")
@@ -110,22 +111,28 @@ def _tiled(session: Session, crossing: Tensors, asked: list[Row]) -> Iterator[tu
     step = max(1, HEAD_BYTES // max(1, row_bytes))
     for start in range(0, len(asked), step):
         chosen = asked[start : start + step]
-        feeds = whole | {ROWS: np.array([row.image for row in chosen]), SEED: np.stack([row.seed for row in chosen])}
-        yield chosen, session.run({name: feeds[name] for name in session.inputs})
+        rows_of = {ROWS: np.array([row.image for row in chosen])}
+        yield chosen, _run(session, whole | rows_of, chosen)
 
 
 def _one_by_one(session: Session, crossing: Tensors, asked: list[Row]) -> Iterator[tuple[list[Row], Tensors]]:
     """One run a target over the whole batch, put back into order: images outer, targets inner."""
     images = asked[-1].image + 1
     targets = len(asked) // images
-    runs = []
-    for target in range(targets):
-        feeds = crossing | {SEED: np.stack([row.seed for row in asked[target::targets]])}
-        runs.append(session.run({name: feeds[name] for name in session.inputs}))
-    yield (
-        asked,
-        {name: np.stack([run[name] for run in runs], 1).reshape(-1, *runs[0][name].shape[1:]) for name in runs[0]},
-    )
+    runs = [_run(session, crossing, asked[target::targets]) for target in range(targets)]
+    by_image = {name: np.stack([run[name] for run in runs], 1) for name in runs[0]}
+    yield asked, {name: array.reshape(-1, *array.shape[2:]) for name, array in by_image.items()}
+
+
+def _run(session: Session, feeds: Tensors, chosen: list[Row]) -> Tensors:
+    """A run of a head with these rows' seeds; a head that can do with the asked classes gets those alone."""
+    seeds = np.stack([row.seed for row in chosen])
+    if CLASSES in session.inputs:
+        classes = np.flatnonzero(seeds.any(0)) if seeds.any() else np.zeros(1, np.int64)
+        feeds = feeds | {CLASSES: classes}
+        seeds = seeds[:, classes]
+    feeds = feeds | {SEED: seeds}
+    return session.run({name: feeds[name] for name in session.inputs})
 
 
 def _versions() -> dict[str, str]:

@@ -25,6 +25,7 @@ from backlit_server.graph import (
     explained,
     linear_weights,
     method_graph,
+    narrowed,
     pruned,
     seeded,
     with_outputs,
@@ -88,7 +89,8 @@ class OpenModel:
         recipe = self.recipe(cut.layer, method, parameters)
         gradients = METHODS[method].needs_gradients
         if (cut.layer, gradients) not in self._seeded:
-            self._seeded[cut.layer, gradients] = seeded(cut.head, cut.layer, self.anatomy.scores.name, gradients)
+            scores = self.anatomy.scores.name
+            self._seeded[cut.layer, gradients] = seeded(narrowed(cut.head, scores), cut.layer, scores, gradients)
         return method_graph(self._seeded[cut.layer, gradients], cut, self.anatomy.scores.name, recipe)
 
     def recipe(self, layer: str, method: str, parameters: Mapping[str, Any]) -> Recipe:

@@ -14,5 +14,6 @@ from backlit_server.graph.method import Recipe as Recipe
 from backlit_server.graph.method import explained as explained
 from backlit_server.graph.method import method_graph as method_graph
 from backlit_server.graph.method import seeded as seeded
+from backlit_server.graph.narrow import narrowed as narrowed
 from backlit_server.graph.prune import pruned as pruned
 from backlit_server.graph.prune import with_outputs as with_outputs

@@ -14,6 +14,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 from backlit_server.graph.backward import differentiate
 from backlit_server.graph.cut import Cut
 from backlit_server.graph.formula import with_formula
+from backlit_server.graph.narrow import CLASSES
 from backlit_server.graph.prune import pruned
 from backlit_server.graph.vjp import VJPS, Rule
 
@@ -53,6 +54,8 @@ def explained(model: ModelProto, layer: str, scores: str, recipe: Recipe) -> Mod
     """A seeded model with the method behind it: the same graph, and the recipe's outputs. The seed is named `seed`."""
     named = {"features": layer, "grads": f"grad/{layer}", "weights": f"grad/{scores}"}
     tensors = {name: named[name] for name in recipe.needs}
+    if "weights" in tensors and any(i.name == CLASSES for i in model.graph.input):
+        tensors[CLASSES] = CLASSES
     grown = with_formula(model, _spatial(recipe), tensors, recipe.outputs)
     seed = f"grad/{scores}"
     return _behind(grown, {seed: SEED}, [helper.make_node("Identity", [SEED], [seed])], [])
@@ -62,7 +65,8 @@ def method_graph(head: ModelProto, cut: Cut, scores: str, recipe: Recipe) -> Mod
     """A cut's seeded head with the method behind it and nothing else, for a session of its own.
 
     Inputs: `batch/<tensor>` for each crossing tensor and `rows` (int64) where the cut's rows tile, else the
-    crossing tensors by their own names; `seed`, one row of scores a row. Outputs: the recipe's.
+    crossing tensors by their own names; `seed`, one row of scores a row, or where the head is narrowed of those of
+    `classes`. Outputs: the recipe's.
     """
     alone = pruned(explained(head, cut.layer, scores, recipe), recipe.outputs)
     return _tiled(alone, cut.crossing) if cut.rows_tile else alone
@@ -75,7 +79,10 @@ def _spatial(recipe: Recipe) -> Callable[..., Any]:
     def formula(**given: Any) -> Any:
         if "weights" in given:
             assert recipe.linear is not None
-            given["weights"] = (given["weights"] @ recipe.linear.T).reshape(-1, len(recipe.linear), 1, 1)
+            by_class = given["weights"].lift(recipe.linear.T)
+            if CLASSES in given:
+                by_class = by_class.op("Gather", given.pop(CLASSES), axis=0)
+            given["weights"] = (given["weights"] @ by_class).reshape(-1, len(recipe.linear), 1, 1)
         moved = {
             name: t if name == "weights" or recipe.axes == "NCHW" else t.transpose(order) for name, t in given.items()
         }
