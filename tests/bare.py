@@ -65,7 +65,7 @@ def values(file: Path, names: Sequence[str], feeds: dict[str, np.ndarray]) -> li
     model = onnx.load(file)
     known = {o.name for o in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
-    return plain.session(model).run(list(names), feeds)
+    return plain.values(model, names, feeds)
 
 
 def last_linear(file: Path, channels: int) -> np.ndarray:

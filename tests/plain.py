@@ -1,13 +1,22 @@
 """Plain ONNX Runtime, the judge of what the server computes, in a process that may also hold an engine."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime
 
 from backlit_server.engine.runtime import one_thread_pool
 
 THREADS = 2
+
+
+def values(
+    model: onnx.ModelProto | bytes | Path, names: Sequence[str], feeds: dict[str, np.ndarray]
+) -> list[np.ndarray]:
+    """Outputs of one run, in the order of their names."""
+    return [np.asarray(value) for value in session(model).run(list(names), feeds)]
 
 
 def session(model: onnx.ModelProto | bytes | Path, optimised: bool = True) -> onnxruntime.InferenceSession:

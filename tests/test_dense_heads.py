@@ -44,8 +44,8 @@ def test_the_gradient_of_a_dense_head_agrees_with_central_differences(shared: Pa
 
 def gradient_of(made, scores: str, features: np.ndarray, seed: np.ndarray) -> np.ndarray:
     graph = differentiate(made.head, [scores], [made.layer])
-    session = plain.session(graph)
-    (gradient,) = session.run([f"grad/{made.layer}"], {made.layer: features, f"grad/{scores}": seed})
+    feeds = {made.layer: features, f"grad/{scores}": seed}
+    (gradient,) = plain.values(graph, [f"grad/{made.layer}"], feeds)
     return gradient.astype(np.float64)
 
 
@@ -60,4 +60,4 @@ def doubled(head: onnx.ModelProto):
             )
     evaluator = ReferenceEvaluator(twin)
     name = head.graph.input[0].name
-    return lambda features: np.asarray(evaluator.run(None, {name: features.astype(np.float64)})[0])
+    return lambda features: np.asarray(next(iter(evaluator.run(None, {name: features.astype(np.float64)}))))

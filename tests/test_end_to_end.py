@@ -200,10 +200,9 @@ def test_what_is_not_a_model_is_refused(server, data, error):
 def test_the_exported_file_computes_the_same_map_in_plain_onnx_runtime(upload, digits, tmp_path):
     model = upload(DIGITS)
     file = model.export(tmp_path / "exported.onnx", method="grad-cam++")
-    session = plain.session(Path(file))
     seed = np.zeros((2, 10), np.float32)
     seed[:, 7] = 1
-    (heatmaps,) = session.run(["heatmap"], {"input": digits[:2], "seed": seed})
+    (heatmaps,) = plain.values(Path(file), ["heatmap"], {"input": digits[:2], "seed": seed})
     ours = [e.heatmap for e in model.explain(digits[:2], method="grad-cam++", target=7)]
     assert np.allclose(heatmaps, ours, atol=1e-6)
 

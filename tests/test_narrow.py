@@ -34,10 +34,11 @@ LEFT = [
 ]
 
 
+HEADER = '<ir_version: 10, opset_import: ["" : 21]> net'
+
+
 def head(text: str) -> onnx.ModelProto:
-    model = parser.parse_model(
-        f'<ir_version: 10, opset_import: ["" : 21]> net (float[N, 6] x) => (float[N, 9] y) {{ {text} }}'
-    )
+    model = parser.parse_model(f"{HEADER} (float[N, 6] x) => (float[N, 9] y) {{ {text} }}")
     used = {name for node in model.graph.node for name in node.input}
     model.graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in WEIGHTS.items() if k in used)
     return onnx.shape_inference.infer_shapes(model)
@@ -49,8 +50,8 @@ def test_a_narrowed_head_gives_the_columns_asked_for(text: str, classes: list[in
     whole = head(text)
     small = narrowed(whole, "y")
     onnx.checker.check_model(small, full_check=True)
-    (scores,) = plain.session(whole).run(["y"], {"x": X})
-    (some,) = plain.session(small).run(["y"], {"x": X, "classes": np.array(classes)})
+    (scores,) = plain.values(whole, ["y"], {"x": X})
+    (some,) = plain.values(small, ["y"], {"x": X, "classes": np.array(classes)})
     assert np.allclose(some, scores[:, classes], atol=1e-6)
 
 
@@ -61,7 +62,6 @@ def test_what_cannot_be_narrowed_is_left_as_it_is(text: str):
 
 
 def test_scores_of_more_axes_are_left_as_they_are():
-    text = '<ir_version: 10, opset_import: ["" : 21]> net (float[N, 4, 6] x) => (float[N, 4, 9] y) { y = MatMul(x, w) }'
-    model = parser.parse_model(text)
+    model = parser.parse_model(f"{HEADER} (float[N, 4, 6] x) => (float[N, 4, 9] y) {{ y = MatMul(x, w) }}")
     model.graph.initializer.append(numpy_helper.from_array(WEIGHTS["w"], "w"))
     assert narrowed(model, "y") is model

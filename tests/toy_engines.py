@@ -14,7 +14,7 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion, InternalError
 from backlit_proto.tensors import data_type_of
 
-Answers = Generator[tuple[pb.ExplainResponse, np.ndarray] | None, None, None]
+Answers = Generator[tuple[pb.ExplainResponse, Sequence[np.ndarray]] | None, None, None]
 
 
 class Toy:

@@ -77,7 +77,8 @@ def _timed(action: Callable[[], object]) -> float:
 
 def compare(ours: Side, theirs: Side, turns: int, times: int) -> Pair:
     """Alternating turns of `times` runs each, after one turn of warm-up that is not counted."""
-    ours.run(times), theirs.run(times)
+    ours.run(times)
+    theirs.run(times)
     turn = [(_turn(theirs, times), _turn(ours, times)) for _ in range(turns)]
     return Pair(
         ours=1e3 * statistics.median(o for _, o in turn),

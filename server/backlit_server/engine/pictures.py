@@ -173,8 +173,8 @@ def _crop(image: Image.Image, by: Recipe) -> Image.Image:
 def _pad(image: Image.Image, by: Recipe) -> Image.Image:
     scale = min(by.width / image.width, by.height / image.height)
     width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    mean = tuple(round(float(m)) for m in np.broadcast_to(by.mean, (len(image.getbands()),)))
-    filled = Image.new(image.mode, (by.width, by.height), mean if len(mean) > 1 else mean[0])
+    mean = np.broadcast_to(np.rint(by.mean), (len(image.getbands()),))
+    filled = Image.new(image.mode, (by.width, by.height), tuple(int(m) for m in mean))
     small = image.resize((width, height), RESAMPLING[by.interpolation])
     filled.paste(small, ((by.width - width) // 2, (by.height - height) // 2))
     return filled

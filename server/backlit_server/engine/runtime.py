@@ -6,6 +6,7 @@ import hashlib
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -61,7 +62,7 @@ class Runtime:
 
     def run(
         self, session: onnxruntime.InferenceSession, outputs: Sequence[str], feeds: Mapping[str, np.ndarray]
-    ) -> list:
+    ) -> Sequence[Any]:
         """One run, which interrupt() makes return at the next node."""
         run_options = onnxruntime.RunOptions()
         run_options.log_severity_level = QUIET
