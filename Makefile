@@ -31,6 +31,8 @@ lint: $(READY_TO_LINT) ## what no test sees: style, types, layers, the contract,
 
 bench: $(READY) ## the figures, each paired with its yardstick
 	$(BIN)/python tests/bench/bench_explain.py
+	$(BIN)/python tests/bench/bench_server.py
+	$(BIN)/python tests/bench/bench_channel.py
 
 proto: $(READY_TO_LINT) ## generate the messages anew from proto/backlit.proto
 	$(BIN)/python -m grpc_tools.protoc -Ibacklit_proto=proto --python_out=proto --pyi_out=proto --grpc_python_out=proto proto/backlit.proto
