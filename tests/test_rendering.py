@@ -23,36 +23,44 @@ def test_shrinking_samples_without_antialiasing():
     assert resize(ramp, (1, 2)).tolist() == [[1.5, 5.5]]
 
 
+def rendered(heatmap: np.ndarray, rendering: Rendering) -> tuple[np.ndarray, tuple[str, ...]]:
+    """One heatmap, finished."""
+    done = render(heatmap[None], rendering, INPUT)
+    return done.heatmaps[0], done.steps
+
+
 def test_without_wishes_the_map_stays_as_it_was_computed():
-    done = render(RAW, Rendering(), INPUT)
-    assert np.array_equal(done.heatmap, RAW)
-    assert done.steps == ()
+    heatmap, steps = rendered(RAW, Rendering())
+    assert np.array_equal(heatmap, RAW)
+    assert steps == ()
 
 
 def test_all_steps_are_done_in_order_and_listed():
-    done = render(RAW, Rendering("input", relu=True, normalize=True, dtype=np.dtype(np.uint8)), INPUT)
-    assert [step.split()[0] for step in done.steps] == ["relu", "resize", "normalize", "uint8"]
-    assert done.heatmap.shape == INPUT
-    assert (done.heatmap.min(), done.heatmap.max(), done.heatmap.dtype) == (0, 255, np.uint8)
+    heatmap, steps = rendered(RAW, Rendering("input", relu=True, normalize=True, dtype=np.dtype(np.uint8)))
+    assert [step.split()[0] for step in steps] == ["relu", "resize", "normalize", "uint8"]
+    assert heatmap.shape == INPUT
+    assert (heatmap.min(), heatmap.max(), heatmap.dtype) == (0, 255, np.uint8)
 
 
 def test_normalized_maps_span_zero_to_one_at_the_size_asked_for():
-    done = render(RAW, Rendering((50, 40), normalize=True), INPUT)
-    assert (done.heatmap.min(), done.heatmap.max()) == (0, 1)
+    done = render(np.stack([RAW, 3 * RAW + 1]), Rendering((50, 40), normalize=True), INPUT)
+    for heatmap in done.heatmaps:
+        assert (heatmap.min(), heatmap.max()) == (0, 1)
 
 
 def test_a_constant_map_becomes_zero_and_not_nan():
-    assert not render(np.full((3, 3), 5.0, np.float32), Rendering(normalize=True), INPUT).heatmap.any()
+    heatmap, _ = rendered(np.full((3, 3), 5.0, np.float32), Rendering(normalize=True))
+    assert not heatmap.any()
 
 
 def test_channels_are_rendered_one_by_one():
-    both = render(np.stack([RAW, -RAW]), Rendering((9, 9)), INPUT).heatmap
+    both, _ = rendered(np.stack([RAW, -RAW]), Rendering((9, 9)))
     assert np.allclose(both[0], -both[1])
 
 
 def test_the_input_size_of_a_model_without_pictures_is_refused_with_a_way_out():
     with pytest.raises(BadQuestion, match="ask for size layer"):
-        render(RAW, Rendering("input"), None)
+        render(RAW[None], Rendering("input"), None)
 
 
 @pytest.mark.parametrize(

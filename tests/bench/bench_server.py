@@ -36,9 +36,8 @@ def main() -> None:
             before = dict(resident(folder))
             ask(model, arguments.explanations)
             for name, megabytes in resident(folder):
-                print(
-                    f"{name:7} {before[name]:7.1f} MB resident, {megabytes:7.1f} after {arguments.explanations} explanations"
-                )
+                after = f"{megabytes:.0f} MB after {arguments.explanations} explanations"
+                print(f"{name:7} {before[name]:.0f} MB resident, {after}")
 
 
 def upload(server: backlit.Server, file: Path) -> float:

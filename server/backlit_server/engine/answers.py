@@ -1,6 +1,7 @@
 """From a raw map to the answer that leaves: rendered, judged, and with the story of how it was made."""
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from backlit_proto.tensors import data_type_of
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.pictures import Recipe
 from backlit_server.engine.questions import Question
-from backlit_server.engine.rendering import render
+from backlit_server.engine.rendering import pixels, render
 from backlit_server.engine.targets import Row
 from backlit_server.methods import METHODS
 
@@ -64,22 +65,32 @@ class Maker:
 def respond(
     looked: Looked, first_image: int, maker: Maker
 ) -> Iterator[tuple[pb.ExplainResponse, Sequence[np.ndarray]]]:
-    """The responses for what one run found, each with the heatmaps that belong into it."""
-    response, heatmaps = pb.ExplainResponse(progress=1), []
-    verdicts = judge(looked) if METHODS[maker.question.method].needs_seed else [pb.HEATMAP_STATUS_OK] * len(looked.rows)
-    steps: Sequence[str] = ()
-    for row, raw, status in zip(looked.rows, looked.heatmaps, verdicts, strict=True):
-        rendered = render(raw, maker.question.rendering, maker.input_size)
-        steps = rendered.steps
-        response.explanations.append(_explanation(row, first_image, status, looked.layer, maker, rendered.heatmap))
-        heatmaps.append(rendered.heatmap)
-        if sum(heatmap.nbytes for heatmap in heatmaps) >= MOST_BYTES:
-            response.provenance.CopyFrom(_provenance(looked.graphs, maker, steps))
-            yield response, heatmaps
-            response, heatmaps = pb.ExplainResponse(progress=1), []
-    if heatmaps:
-        response.provenance.CopyFrom(_provenance(looked.graphs, maker, steps))
-        yield response, heatmaps
+    """The responses for what one run found, each with the heatmaps that belong into it, one a row."""
+    seeded = METHODS[maker.question.method].needs_seed
+    statuses = judge(looked) if seeded else [pb.HEATMAP_STATUS_OK] * len(looked.rows)
+    step = _rows_at_once(looked.heatmaps.shape[1:], maker)
+    for start in range(0, len(looked.rows), step):
+        part = slice(start, start + step)
+        rendered = render(looked.heatmaps[part], maker.question.rendering, maker.input_size)
+        response = pb.ExplainResponse(progress=1, provenance=_provenance(looked.graphs, maker, rendered.steps))
+        shape = pb.Tensor(data_type=data_type_of(rendered.heatmaps.dtype), shape=rendered.heatmaps.shape[1:])
+        for row, status in zip(looked.rows[part], statuses[part], strict=True):
+            response.explanations.add(
+                heatmap=shape,
+                image=first_image + row.image,
+                target=pb.ResolvedTarget(class_index=row.class_index, score=row.score, output=row.output),
+                layer=looked.layer,
+                method=maker.question.method,
+                status=status,
+                note=NOTES[status],
+            )
+        yield response, list(rendered.heatmaps)
+
+
+def _rows_at_once(shape: tuple[int, ...], maker: Maker) -> int:
+    """How many finished heatmaps fit into a response."""
+    height, width = pixels(maker.question.rendering.size, shape[-2:], maker.input_size)
+    return max(1, MOST_BYTES // (4 * height * width * math.prod(shape[:-2])))
 
 
 def judge(looked: Looked) -> list[pb.HeatmapStatus]:
@@ -98,20 +109,6 @@ def _verdict(low: float, high: float, guarded: int, single: bool) -> pb.HeatmapS
     if low == high and not single:
         return pb.HEATMAP_STATUS_CONSTANT
     return pb.HEATMAP_STATUS_ALL_NONPOSITIVE if high <= 0 else pb.HEATMAP_STATUS_OK
-
-
-def _explanation(
-    row: Row, first_image: int, status: pb.HeatmapStatus, layer: str, maker: Maker, heatmap: np.ndarray
-) -> pb.Explanation:
-    return pb.Explanation(
-        heatmap=pb.Tensor(data_type=data_type_of(heatmap.dtype), shape=heatmap.shape),
-        image=first_image + row.image,
-        target=pb.ResolvedTarget(class_index=row.class_index, score=row.score, output=row.output),
-        layer=layer,
-        method=maker.question.method,
-        status=status,
-        note=NOTES[status],
-    )
 
 
 def _provenance(graphs: Sequence[str], maker: Maker, steps: Sequence[str]) -> pb.Provenance:

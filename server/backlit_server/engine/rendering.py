@@ -24,9 +24,9 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Rendered:
-    """A finished heatmap and the steps that made it, in order."""
+    """Finished heatmaps, one a row, and the steps that made them, in order."""
 
-    heatmap: np.ndarray
+    heatmaps: np.ndarray
     steps: tuple[str, ...]
 
 
@@ -52,29 +52,30 @@ def read_rendering(message: pb.Rendering) -> Rendering:
     return Rendering(size, message.relu, message.normalize, DTYPES[data_type])
 
 
-def render(heatmap: np.ndarray, rendering: Rendering, input_size: tuple[int, int] | None) -> Rendered:
-    """Finishes a raw map (..., height, width); `input_size` is the model input's, None where it is not an image."""
+def render(heatmaps: np.ndarray, rendering: Rendering, input_size: tuple[int, int] | None) -> Rendered:
+    """Finishes raw maps (rows, ..., height, width); `input_size` is the model input's, None where it is no image."""
     steps = []
     if rendering.relu:
-        heatmap = heatmap.clip(0)
+        heatmaps = heatmaps.clip(0)
         steps.append("relu")
-    size = _pixels(rendering.size, heatmap.shape[-2:], input_size)
-    if size != heatmap.shape[-2:]:
-        heatmap = resize(heatmap, size)
+    size = pixels(rendering.size, heatmaps.shape[-2:], input_size)
+    if size != heatmaps.shape[-2:]:
+        heatmaps = resize(heatmaps, size)
         steps.append(f"resize {size[0]}x{size[1]} bilinear, half-pixel centres")
     if rendering.normalize:
-        heatmap = normalize(heatmap)
+        heatmaps = normalize(heatmaps)
         steps.append("normalize min-max")
     if rendering.dtype == np.uint8:
-        heatmap = np.rint(heatmap * 255)
+        heatmaps = np.rint(heatmaps * 255)
     if rendering.dtype != FLOAT32:
         steps.append(rendering.dtype.name)
-    return Rendered(np.ascontiguousarray(heatmap, rendering.dtype), tuple(steps))
+    return Rendered(np.ascontiguousarray(heatmaps, rendering.dtype), tuple(steps))
 
 
-def _pixels(
+def pixels(
     size: str | tuple[int, int], layer_size: tuple[int, ...], input_size: tuple[int, int] | None
 ) -> tuple[int, ...]:
+    """Height and width of the finished map."""
     if isinstance(size, tuple):
         return size
     if size == "layer":
@@ -84,10 +85,11 @@ def _pixels(
     return input_size
 
 
-def normalize(heatmap: np.ndarray) -> np.ndarray:
-    """Min-max to 0..1; a constant map becomes 0 (its status says so)."""
-    low, high = heatmap.min(), heatmap.max()
-    return (heatmap - low) / (high - low) if high > low else np.zeros_like(heatmap)
+def normalize(heatmaps: np.ndarray) -> np.ndarray:
+    """Each row min-max to 0..1; a constant map becomes 0 (its status says so)."""
+    axes = tuple(range(1, heatmaps.ndim))
+    low, high = heatmaps.min(axes, keepdims=True), heatmaps.max(axes, keepdims=True)
+    return (heatmaps - low) / np.where(high > low, high - low, 1)
 
 
 def resize(heatmap: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
