@@ -1,14 +1,15 @@
 """The way from tensors to outputs: which nodes a gradient passes, and which of them it cannot pass."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from onnx import GraphProto, NodeProto, TensorProto
 
 from backlit_proto.errors import NotDifferentiable
+from backlit_server.graph.aside import reads
 from backlit_server.graph.sym import FLOATS
-from backlit_server.graph.tape import Kind, subgraphs
+from backlit_server.graph.tape import Kind
 from backlit_server.graph.vjp import FLAT, ROUNDED
 
 QUANTISED = frozenset(
@@ -37,15 +38,15 @@ def path_between(graph: GraphProto, kinds: Mapping[str, Kind], outputs: Collecti
     """Forward: what depends on `wrt`, through floats; backward: what of it the outputs depend on."""
     moving = set(wrt)
     for node in graph.node:
-        if label(node) not in FLAT and not moving.isdisjoint(inputs_of(node)):
+        if label(node) not in FLAT and not moving.isdisjoint(reads(node)):
             moving.update(name for name in node.output if name and _carries(node, name, kinds, moving))
     needed, nodes = set(outputs), []
     for node in reversed(graph.node):
-        if not needed.isdisjoint(node.output) and not moving.isdisjoint(inputs_of(node)):
+        if not needed.isdisjoint(node.output) and not moving.isdisjoint(reads(node)):
             if moving.isdisjoint(needed.intersection(node.output)):
                 continue
             nodes.append(node)
-            needed.update(moving.intersection(inputs_of(node)))
+            needed.update(moving.intersection(reads(node)))
     return Path(tuple(reversed(nodes)), frozenset(moving & needed))
 
 
@@ -59,7 +60,7 @@ def depends(graph: GraphProto, outputs: Collection[str], x: str) -> bool:
     """Whether any output depends on x in any way, also one without a gradient."""
     touched = {x}
     for node in graph.node:
-        if not touched.isdisjoint(inputs_of(node)):
+        if not touched.isdisjoint(reads(node)):
             touched.update(node.output)
     return not touched.isdisjoint(outputs)
 
@@ -90,15 +91,6 @@ def name_of(node: NodeProto) -> str:
     return node.name or next(name for name in node.output if name)
 
 
-def inputs_of(node: NodeProto) -> Iterator[str]:
-    """What a node reads, the captures of its subgraphs among it."""
-    yield from node.input
-    for graph in subgraphs(node):
-        made = {t.name for t in (*graph.input, *graph.initializer)}.union(*(inner.output for inner in graph.node))
-        read = {name for inner in graph.node for name in inputs_of(inner)} | {o.name for o in graph.output}
-        yield from read - made
-
-
 def _carries(node: NodeProto, name: str, kinds: Mapping[str, Kind], moving: Collection[str]) -> bool:
     """Whether a gradient can lie on an output: floats, and integers that stand for floats; if unknown, it can."""
     dtype = kinds[name].dtype if name in kinds else None
@@ -111,9 +103,9 @@ def _carries(node: NodeProto, name: str, kinds: Mapping[str, Kind], moving: Coll
 def _way(graph: GraphProto, wrt: Collection[str], blocker: str, outputs: Collection[str]) -> list[str]:
     """Nodes from a tensor of `wrt` through the blocking node to an output."""
     start, end = next(iter(wrt)), next(iter(outputs))
-    before = _chain(graph.node, set(wrt), lambda node: name_of(node) == blocker, inputs_of, lambda n: n.output)
+    before = _chain(graph.node, set(wrt), lambda node: name_of(node) == blocker, reads, lambda n: n.output)
     after = _chain(
-        list(reversed(graph.node)), set(outputs), lambda node: name_of(node) == blocker, lambda n: n.output, inputs_of
+        list(reversed(graph.node)), set(outputs), lambda node: name_of(node) == blocker, lambda n: n.output, reads
     )
     return [start, *before, *after[-2::-1], end]
 
