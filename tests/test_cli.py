@@ -198,3 +198,12 @@ def test_labels_are_lines_or_a_json_list(tmp_path: Path):
     (tmp_path / "lines").write_text("cat\nfish, gold\n")
     (tmp_path / "list").write_text('["cat", "fish, gold"]')
     assert read_labels(tmp_path / "lines") == read_labels(tmp_path / "list") == ["cat", "fish, gold"]
+
+
+@pytest.mark.usefixtures("address")
+def test_card_and_methods_take_a_file_as_explain_does(shared: Path, capsys: pytest.CaptureFixture[str]):
+    file = str(shared / "models" / "mnist-dianna.onnx")
+    assert main(["card", file]) == 0
+    assert "LogSoftmax" in capsys.readouterr().out
+    assert main(["methods", file]) == 0
+    assert "no: cam needs global average pooling" in capsys.readouterr().out

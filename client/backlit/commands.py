@@ -35,7 +35,7 @@ def models(server: Server, args: Namespace) -> None:
 
 def card(server: Server, args: Namespace) -> None:
     """The model card, the preprocessing and the number of class names."""
-    model = server.model(args.model)
+    model = _found(server, args)
     print(f"{'model':<10}{model.name or '-'}  {model.digest}")
     print(model.card)
     print(f"{'pictures':<10}{model.preprocessing or 'not declared how they are prepared'}")
@@ -44,7 +44,7 @@ def card(server: Server, args: Namespace) -> None:
 
 def methods(server: Server, args: Namespace) -> None:
     """One line a method with its parameters; with a model, why it cannot answer some; then the presets."""
-    for method in server.methods(args.model):
+    for method in server.methods(_found(server, args).digest if args.model else None):
         print(f"{method.name:<20}{f'no: {method.why_not}' if method.available is False else method.summary}")
         for p in method.parameters:
             print(f"{'':<20}--set {p.name}={p.default}  {p.documentation}".rstrip())
@@ -54,7 +54,7 @@ def methods(server: Server, args: Namespace) -> None:
 
 def export(server: Server, args: Namespace) -> None:
     """Writes the rewritten model."""
-    print(server.model(args.model).export(args.file, layer=args.layer, method=args.method))
+    print(_found(server, args).export(args.file, layer=args.layer, method=args.method))
 
 
 def delete(server: Server, args: Namespace) -> None:
@@ -83,19 +83,20 @@ def _found(server: Server, args: Namespace) -> Model:
     path = Path(args.model)
     if path.is_file() or path.suffix == ".onnx":
         return _uploaded(server, path, "", args)
-    if args.labels:
+    if getattr(args, "labels", None):
         raise BadQuestion(f"{args.model} is stored already; class names belong to `backlit upload FILE --labels ...`")
     return server.model(args.model)
 
 
 def _uploaded(server: Server, path: Path, name: str, args: Namespace) -> Model:
-    names = read_labels(args.labels) if args.labels else ()
+    names = read_labels(args.labels) if getattr(args, "labels", None) else ()
     with shown(f"uploading {path.name}") as report:
         return server.upload(path, name=name, preprocessing=_declared(args), class_names=names, progress=report)
 
 
 def _declared(args: Namespace) -> Preprocessing | None:
-    given = {name: getattr(args, name) for name in DECLARED if getattr(args, name) is not None}
+    """What the arguments say of it; commands that do not prepare pictures have none of these arguments."""
+    given = {name: value for name in DECLARED if (value := getattr(args, name, None)) is not None}
     return Preprocessing.of(given) if given else None
 
 
