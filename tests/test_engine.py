@@ -136,3 +136,12 @@ def test_scores_that_are_not_one_a_class_take_a_seed(engine, tmp_path):
     ((_, heatmap),) = ask(engine, digest, x, "hires-cam", [seed], layer="a")
     ((_, features),) = ask(engine, digest, x, "feature-maps", [seed], layer="a")
     assert np.allclose(heatmap, features[1].clip(0), atol=1e-6)
+
+
+def test_a_layer_may_be_called_by_its_node(engine, shared):
+    digest = stored(engine.store, shared / "models" / "digits40-cnn-gap.onnx")
+    x = rng.normal(size=(1, 1, 40, 40)).astype(np.float32)
+    ((by_node, ours),) = ask(engine, digest, x, "layer-cam", [3], layer="/3/3.2/Relu")
+    ((by_tensor, theirs),) = ask(engine, digest, x, "layer-cam", [3], layer="/3/3.2/Relu_output_0")
+    assert by_node.layer == by_tensor.layer == "/3/3.2/Relu_output_0"
+    assert np.array_equal(ours, theirs)

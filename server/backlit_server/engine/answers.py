@@ -1,6 +1,5 @@
 """From a raw map to the answer that leaves: rendered, judged, and with the story of how it was made."""
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +41,7 @@ class Looked:
     heatmaps: np.ndarray
     guarded: np.ndarray
     layer: str
-    graphs: Sequence[str]
+    graph_digest: str
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def respond(
     for start in range(0, len(looked.rows), step):
         part = slice(start, start + step)
         rendered = render(looked.heatmaps[part], maker.question.rendering, maker.input_size)
-        response = pb.ExplainResponse(progress=1, provenance=_provenance(looked.graphs, maker, rendered.steps))
+        response = pb.ExplainResponse(progress=1, provenance=_provenance(looked, maker, rendered.steps))
         shape = pb.Tensor(data_type=data_type_of(rendered.heatmaps.dtype), shape=rendered.heatmaps.shape[1:])
         for row, status in zip(looked.rows[part], statuses[part], strict=True):
             response.explanations.add(
@@ -89,6 +88,8 @@ def respond(
 
 def _rows_at_once(shape: tuple[int, ...], maker: Maker) -> int:
     """How many finished heatmaps fit into a response."""
+    if maker.question.rendering.size == "layer":
+        return max(1, MOST_BYTES // (4 * math.prod(shape)))
     height, width = pixels(maker.question.rendering.size, shape[-2:], maker.input_size)
     return max(1, MOST_BYTES // (4 * height * width * math.prod(shape[:-2])))
 
@@ -111,18 +112,19 @@ def _verdict(low: float, high: float, guarded: int, single: bool) -> pb.HeatmapS
     return pb.HEATMAP_STATUS_ALL_NONPOSITIVE if high <= 0 else pb.HEATMAP_STATUS_OK
 
 
-def _provenance(graphs: Sequence[str], maker: Maker, steps: Sequence[str]) -> pb.Provenance:
+def _provenance(looked: Looked, maker: Maker, steps: Sequence[str]) -> pb.Provenance:
     question = maker.question
     made = pb.Provenance(
         model_digest=question.model,
-        graph_digest=hashlib.sha256("".join(graphs).encode()).hexdigest(),
+        graph_digest=looked.graph_digest,
         execution_provider=maker.provider,
         versions=maker.versions,
         profile=question.profile,
         steps=steps,
         forward_passes=1,
     )
-    made.parameters.update({k: list(v) if isinstance(v, tuple) else v for k, v in question.parameters.items()})
+    if question.parameters:
+        made.parameters.update({k: list(v) if isinstance(v, tuple) else v for k, v in question.parameters.items()})
     if maker.prepared:
         made.preprocessing.CopyFrom(maker.prepared.message())
         made.preprocessing_assumed = question.preprocessing is None

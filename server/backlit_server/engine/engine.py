@@ -14,7 +14,7 @@ from backlit_server.engine.models import Backbone, Models, OpenModel
 from backlit_server.engine.pictures import Recipe, prepare, recipe
 from backlit_server.engine.questions import Question, read_question
 from backlit_server.engine.runtime import Runtime, Session
-from backlit_server.engine.targets import Row, rows
+from backlit_server.engine.targets import Row, narrow_seeds, rows, seeds
 from backlit_server.graph.method import ROWS, SEED, WHOLE
 from backlit_server.graph.narrow import CLASSES
 from backlit_server.methods import METHODS
@@ -89,7 +89,7 @@ def _forward_only(
     heatmaps = row.formula(*(tensors[name] for name in row.needs), **question.parameters)
     first = {r.image: r for r in reversed(asked)}
     rows = [first[image] for image in range(len(heatmaps))]
-    yield Looked(rows, heatmaps, np.zeros(len(rows)), layer, (backbone.session.digest,))
+    yield Looked(rows, heatmaps, np.zeros(len(rows)), layer, backbone.session.digest)
 
 
 def _through_head(
@@ -98,13 +98,15 @@ def _through_head(
     """The head, for as many rows at once as fit; where its rows cannot be repeated, for one target at a time."""
     assert backbone.cut is not None
     cut, head = backbone.cut, model.head(backbone.cut, question.method, question.parameters)
-    digests = (backbone.session.digest, head.session.digest)
     crossing = {name: made[name] for name in cut.crossing}
-    for chosen, found in (_tiled if cut.rows_tile else _one_by_one)(head.session, crossing, asked):
-        yield Looked(chosen, found["heatmap"], found.get("guarded", np.zeros(len(chosen))), cut.layer, digests)
+    scores = made[model.anatomy.scores.name]
+    for chosen, found in (_tiled if cut.rows_tile else _one_by_one)(head.session, crossing, asked, scores):
+        yield Looked(chosen, found["heatmap"], found.get("guarded", np.zeros(len(chosen))), cut.layer, head.digest)
 
 
-def _tiled(session: Session, crossing: Tensors, asked: list[Row]) -> Iterator[tuple[list[Row], Tensors]]:
+def _tiled(
+    session: Session, crossing: Tensors, asked: list[Row], scores: np.ndarray
+) -> Iterator[tuple[list[Row], Tensors]]:
     """Runs of as many rows as HEAD_BYTES allow, over the features of the whole batch."""
     whole = {WHOLE + name: array for name, array in crossing.items()}
     row_bytes = sum(array.nbytes // len(array) for array in crossing.values())
@@ -112,26 +114,27 @@ def _tiled(session: Session, crossing: Tensors, asked: list[Row]) -> Iterator[tu
     for start in range(0, len(asked), step):
         chosen = asked[start : start + step]
         rows_of = {ROWS: np.array([row.image for row in chosen])}
-        yield chosen, _run(session, whole | rows_of, chosen)
+        yield chosen, _run(session, whole | rows_of, chosen, scores)
 
 
-def _one_by_one(session: Session, crossing: Tensors, asked: list[Row]) -> Iterator[tuple[list[Row], Tensors]]:
+def _one_by_one(
+    session: Session, crossing: Tensors, asked: list[Row], scores: np.ndarray
+) -> Iterator[tuple[list[Row], Tensors]]:
     """One run a target over the whole batch, put back into order: images outer, targets inner."""
     images = asked[-1].image + 1
     targets = len(asked) // images
-    runs = [_run(session, crossing, asked[target::targets]) for target in range(targets)]
+    runs = [_run(session, crossing, asked[target::targets], scores) for target in range(targets)]
     by_image = {name: np.stack([run[name] for run in runs], 1) for name in runs[0]}
     yield asked, {name: array.reshape(-1, *array.shape[2:]) for name, array in by_image.items()}
 
 
-def _run(session: Session, feeds: Tensors, chosen: list[Row]) -> Tensors:
+def _run(session: Session, feeds: Tensors, chosen: list[Row], scores: np.ndarray) -> Tensors:
     """A run of a head with these rows' seeds; a head that can do with the asked classes gets those alone."""
-    seeds = np.stack([row.seed for row in chosen])
     if CLASSES in session.inputs:
-        classes = np.flatnonzero(seeds.any(0)) if seeds.any() else np.zeros(1, np.int64)
-        feeds = feeds | {CLASSES: classes}
-        seeds = seeds[:, classes]
-    feeds = feeds | {SEED: seeds}
+        classes, made = narrow_seeds(chosen, scores.dtype)
+        feeds = feeds | {CLASSES: classes, SEED: made}
+    else:
+        feeds = feeds | {SEED: seeds(chosen, scores.shape[1:], scores.dtype)}
     return session.run({name: feeds[name] for name in session.inputs})
 
 

@@ -46,10 +46,10 @@ class Backbone:
 
 @dataclass(frozen=True)
 class Head:
-    """A method behind the head of a cut, ready to run."""
+    """A method behind the head of a cut, ready to run; `digest` is that of backbone and head together."""
 
     session: Session
-    cut: Cut
+    digest: str
 
 
 class OpenModel:
@@ -74,14 +74,19 @@ class OpenModel:
             raise NotExplainable(f"this model has no layer to look at: {self.anatomy.default_layer_reason}")
         if layer not in self._backbones:
             made = cut(self._graph, layer, self.anatomy.scores.name)
-            self._backbones[layer] = Backbone(self._runtime.open(made.backbone), made)
+            # Asked by the name of its node, a layer is the same tensor and shares its sessions.
+            if made.layer not in self._backbones:
+                self._backbones[made.layer] = Backbone(self._runtime.open(made.backbone), made)
+            self._backbones[layer] = self._backbones[made.layer]
         return self._backbones[layer]
 
     def head(self, cut: Cut, method: str, parameters: Mapping[str, Any]) -> Head:
         """The method at this cut."""
         key = (cut.layer, method, repr(sorted(parameters.items())))
         if key not in self._heads:
-            self._heads[key] = Head(self._runtime.open(self.head_graph(cut, method, parameters)), cut)
+            session = self._runtime.open(self.head_graph(cut, method, parameters))
+            graphs = self._backbones[cut.layer].session.digest + session.digest
+            self._heads[key] = Head(session, hashlib.sha256(graphs.encode()).hexdigest())
         return self._heads[key]
 
     def head_graph(self, cut: Cut, method: str, parameters: Mapping[str, Any]) -> onnx.ModelProto:

@@ -55,7 +55,7 @@ def read_question(request: pb.ExplainRequest, tensors: Sequence[np.ndarray]) -> 
     return Question(
         model=asked.model,
         method=method,
-        parameters=bind(method, json_format.MessageToDict(asked.parameters)),
+        parameters=bind(method, json_format.MessageToDict(asked.parameters) if asked.parameters.fields else {}),
         targets=tuple(_wanted(t, arrays) for t in asked.targets) or ("top1",),
         layer=asked.layer,
         profile=profile,

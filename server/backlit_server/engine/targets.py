@@ -1,6 +1,7 @@
 """From what was asked for to seeds: d(what is asked)/d(scores), one row an (image, target)."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +14,14 @@ NO_CLASS = -1
 
 @dataclass(frozen=True)
 class Row:
-    """One heatmap to make: an image of the batch, the seed, and what the seed stands for."""
+    """One heatmap to make: an image of the batch, the seed, and what the seed stands for.
+
+    Most seeds are one number in one place of the scores: `places` (indices into the flat scores) and `values`.
+    """
 
     image: int
-    seed: np.ndarray
+    places: Sequence[int]
+    values: Sequence[float]
     class_index: int
     score: float
     output: float
@@ -39,11 +44,9 @@ class Classes:
         """The model's own outputs a class, of one image."""
         return np.concatenate([1 - outputs, outputs]) if self.binary else outputs
 
-    def seed(self, index: int, like: np.ndarray) -> np.ndarray:
-        """The seed of one class."""
-        seed = np.zeros_like(like)
-        seed[0 if self.binary else index] = -1 if self.binary and index == 0 else 1
-        return seed
+    def seed(self, index: int) -> tuple[Sequence[int], Sequence[float]]:
+        """Places and values of the seed of one class."""
+        return (0 if self.binary else index,), (-1.0 if self.binary and index == 0 else 1.0,)
 
 
 def rows(wanted: Iterable[Wanted], scores: np.ndarray, outputs: np.ndarray, classes: Classes) -> list[Row]:
@@ -67,7 +70,7 @@ def _rows(wanted: Wanted, image: int, scores: np.ndarray, outputs: np.ndarray, c
         )
     by_class, output_by_class = classes.of(scores), classes.outputs(outputs)
     indices = _top(wanted, by_class) if isinstance(wanted, str) else [_valid(wanted, len(by_class))]
-    return [Row(image, classes.seed(i, scores), i, float(by_class[i]), float(output_by_class[i])) for i in indices]
+    return [Row(image, *classes.seed(i), i, float(by_class[i]), float(output_by_class[i])) for i in indices]
 
 
 def _seeded(seed: np.ndarray, image: int, scores: np.ndarray) -> Row:
@@ -76,9 +79,29 @@ def _seeded(seed: np.ndarray, image: int, scores: np.ndarray) -> Row:
     if not np.isfinite(seed).all():
         raise BadQuestion("the seed holds NaN or infinity")
     seed = seed.astype(scores.dtype)
-    hot = np.flatnonzero(seed)
-    single = seed.ndim == 1 and len(hot) == 1 and seed[hot[0]] == 1
-    return Row(image, seed, int(hot[0]) if single else NO_CLASS, float((seed * scores).sum()), float("nan"))
+    places = np.flatnonzero(seed)
+    values = seed.ravel()[places]
+    single = seed.ndim == 1 and len(places) == 1 and values[0] == 1
+    index = int(places[0]) if single else NO_CLASS
+    return Row(image, places.tolist(), values.tolist(), index, float((seed * scores).sum()), float("nan"))
+
+
+def seeds(rows: Sequence[Row], shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+    """The seeds of these rows (rows, *shape)."""
+    made = np.zeros((len(rows), math.prod(shape)), dtype)
+    for k, row in enumerate(rows):
+        made[k, row.places] = row.values
+    return made.reshape(len(rows), *shape)
+
+
+def narrow_seeds(rows: Sequence[Row], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """The classes that any of these seeds asks for, ascending, and the seeds (rows, classes asked for)."""
+    classes = sorted({place for row in rows for place in row.places}) or [0]
+    column = {place: k for k, place in enumerate(classes)}
+    made = np.zeros((len(rows), len(classes)), dtype)
+    for k, row in enumerate(rows):
+        made[k, [column[place] for place in row.places]] = row.values
+    return np.array(classes), made
 
 
 def _top(wanted: str, scores: np.ndarray) -> list[int]:
