@@ -113,8 +113,10 @@ def question(method: str, *tensors: np.ndarray, answers: int = 0) -> pb.ExplainR
 
 async def first_answer(pool: Pool, asked: pb.ExplainRequest) -> float:
     """Seconds from the question to its heatmap; the stream is read to its end, as a caller does."""
+    request = pb.ExplainRequest()
+    request.CopyFrom(asked)
     start = time.perf_counter()
-    async with aclosing(pool.explain(asked)) as answers:
+    async with aclosing(pool.explain(request)) as answers:
         await anext(answers)
         took = time.perf_counter() - start
         async for _ in answers:

@@ -54,7 +54,7 @@ class Pool:
         await asyncio.gather(*(supervisor.stop(grace) for supervisor in self._supervisors))
 
     async def explain(self, request: pb.ExplainRequest) -> AsyncGenerator[pb.ExplainResponse, None]:
-        """The answers as they come; closing the generator stops the work.
+        """The answers as they come; closing the generator stops the work. Takes the tensors' bytes out of the request.
 
         Raises what the engine raised; WorkerLost when the worker died, Overloaded when too much is being asked.
         """
