@@ -8,7 +8,9 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 import plain
+from backlit_server.engine.engine import Engine
 from backlit_server.graph import canonical, cut, differentiate, examine
+from bare import ask, stored
 
 MODELS = (
     "gender-dlib",
@@ -20,6 +22,11 @@ MODELS = (
 )
 STEP = 1e-5
 DIRECTIONS = 5
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory) -> Engine:
+    return Engine(tmp_path_factory.mktemp("store"), "cpu", 2)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -40,6 +47,30 @@ def test_the_gradient_of_a_dense_head_agrees_with_central_differences(shared: Pa
             ahead, behind = (scores(features + sign * STEP * direction)[0, target] for sign in (1, -1))
             slope = (ahead - behind) / (2 * STEP)
             assert np.isclose((gradient * direction).sum(), slope, rtol=1e-4, atol=1e-4 * np.linalg.norm(gradient))
+
+
+BATCHED = {
+    "gender-dlib": (3, 32, 32),
+    "catsordogs-nhwc": (256, 256, 1),
+    "mnist-cntk": (1, 28, 28),
+    "mnist-dianna": (1, 28, 28),
+    "pplcnet-orientation": (3, 224, 224),
+    "edgenext_xx_small": (3, 256, 256),
+    "mobilevit_xxs": (3, 256, 256),
+}
+
+
+@pytest.mark.parametrize("name", BATCHED)
+def test_several_images_and_targets_at_once_are_each_alone(shared: Path, engine: Engine, name: str):
+    """Also where the file fixes the batch to one image, and runs go one by one."""
+    digest = stored(engine.store, shared / "models" / f"{name}.onnx")
+    x = np.random.default_rng(4).random((2, *BATCHED[name])).astype(np.float32)
+    for method in ("grad-cam", "grad-cam++", "hires-cam", "layer-cam", "xgrad-cam"):
+        together = ask(engine, digest, x, method, [0, 1])
+        alone = [pair for i in range(2) for c in (0, 1) for pair in ask(engine, digest, x[[i]], method, [c])]
+        assert [(e.image, e.target.class_index) for e, _ in together] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+        for (_, ours), (_, theirs) in zip(together, alone, strict=True):
+            assert np.allclose(ours, theirs, rtol=1e-3, atol=1e-4 * np.abs(theirs).max() + 1e-12), method
 
 
 def gradient_of(made, scores: str, features: np.ndarray, seed: np.ndarray) -> np.ndarray:
