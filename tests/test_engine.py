@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import numpy_helper, parser
 
-from backlit_proto.errors import BadQuestion, CorruptModel
+from backlit_proto.errors import BadQuestion, CorruptModel, NotExplainable
 from backlit_server.engine.engine import Engine
 from bare import ask, stored
 
@@ -145,3 +145,25 @@ def test_a_layer_may_be_called_by_its_node(engine, shared):
     ((by_tensor, theirs),) = ask(engine, digest, x, "layer-cam", [3], layer="/3/3.2/Relu_output_0")
     assert by_node.layer == by_tensor.layer == "/3/3.2/Relu_output_0"
     assert np.array_equal(ours, theirs)
+
+
+FLAT = """(float[1, 3, 8, 8] x) => (float[5] y) {
+    a = Conv(x, w)
+    f = Relu(a)
+    p = GlobalAveragePool(f)
+    v = Flatten(p)
+    m = MatMul(v, d)
+    y = Squeeze(m, zero)
+}"""
+
+
+def test_scores_without_a_batch_axis_are_refused_with_a_way_out(engine, tmp_path):
+    digest = kept(engine, tmp_path, FLAT, w=CONV, d=DENSE, zero=np.array([0]))
+    with pytest.raises(NotExplainable, match="export the model with a batch axis"):
+        ask(engine, digest, np.zeros((1, 3, 8, 8), np.float32))
+
+
+def test_a_channel_that_is_not_there_is_refused(engine, shared):
+    digest = stored(engine.store, shared / "models" / "digits40-cnn-gap.onnx")
+    with pytest.raises(BadQuestion, match="the channels 0 to 95"):
+        ask(engine, digest, np.zeros((1, 1, 40, 40), np.float32), "feature-maps", channels=[96])

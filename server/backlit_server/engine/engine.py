@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import BadQuestion
+from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.engine.answers import Looked, Maker, respond
-from backlit_server.engine.inputs import checked, pieces
+from backlit_server.engine.inputs import checked, images_in, pieces
 from backlit_server.engine.models import Backbone, Models, OpenModel
 from backlit_server.engine.pictures import Recipe, prepare, recipe
 from backlit_server.engine.questions import Question, read_question
@@ -70,7 +70,13 @@ class Engine:
         backbone = model.backbone(question.method, question.layer)
         made = backbone.session.run(feeds)
         scores = model.anatomy.scores
-        asked = rows(question.targets, made[scores.name], made[scores.output], model.classes)
+        count, found = images_in(feeds, model.anatomy.inputs), made[scores.name]
+        if not found.ndim or len(found) != count:
+            raise NotExplainable(
+                f"the scores {scores.name!r} of {count} images have the shape {found.shape}, whose first axis does not "
+                "count images; export the model with a batch axis in its output"
+            )
+        asked = rows(question.targets, found, made[scores.output], model.classes)
         if METHODS[question.method].needs_seed:
             yield from _through_head(question, model, backbone, made, asked)
         else:

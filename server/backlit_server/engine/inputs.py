@@ -69,12 +69,17 @@ def pieces(
     inputs: Mapping[str, np.ndarray], expected: tuple[Spec, ...], together: Callable[[], bool]
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     """The batch as it can run: whole, or image by image; with the index of the first image."""
-    count = max((inputs[one.name].shape[0] for one in expected if one.batched), default=1)
+    count = images_in(inputs, expected)
     if count == 1 or together():
         yield 0, dict(inputs)
         return
     for image in range(count):
         yield image, alone(inputs, expected, image)
+
+
+def images_in(inputs: Mapping[str, np.ndarray], expected: tuple[Spec, ...]) -> int:
+    """How many images the inputs hold."""
+    return max((inputs[one.name].shape[0] for one in expected if one.batched), default=1)
 
 
 def alone(inputs: Mapping[str, np.ndarray], expected: tuple[Spec, ...], image: int) -> dict[str, np.ndarray]:

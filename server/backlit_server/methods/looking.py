@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from backlit_proto.errors import BadQuestion
+
 
 def score(scores: Any) -> Any:
     """The scores themselves, by a plain forward pass: one value a class, before a final softmax or sigmoid.
@@ -16,4 +18,8 @@ def feature_maps(features: Any, *, channels: tuple[int, ...] = ()) -> Any:
 
     Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, 2014.
     """
+    count = features.shape[1]
+    wrong = [channel for channel in channels if not 0 <= channel < count]
+    if wrong:
+        raise BadQuestion(f"feature-maps: there is no channel {wrong[0]}; this layer has the channels 0 to {count - 1}")
     return features[:, list(channels)] if channels else features
