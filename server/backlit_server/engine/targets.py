@@ -108,6 +108,8 @@ def _top(wanted: str, scores: np.ndarray) -> list[int]:
     count = int(wanted.removeprefix("top"))
     if count > len(scores):
         raise BadQuestion(f"the top {count} classes of a model with {len(scores)}")
+    if count == 1:
+        return [int(scores.argmax())]
     best = np.argpartition(-scores, count - 1)[:count]
     return [int(i) for i in best[np.lexsort((best, -scores[best]))]]  # of equal ones the first
 
