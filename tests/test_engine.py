@@ -167,3 +167,22 @@ def test_a_channel_that_is_not_there_is_refused(engine, shared):
     digest = stored(engine.store, shared / "models" / "digits40-cnn-gap.onnx")
     with pytest.raises(BadQuestion, match="the channels 0 to 95"):
         ask(engine, digest, np.zeros((1, 1, 40, 40), np.float32), "feature-maps", channels=[96])
+
+
+BAKED = """(float[N, 3, 8, 8] x) => (float[M, 5] y) {
+    a = Conv(x, w)
+    f = Relu(a)
+    p = GlobalAveragePool(f)
+    v = Reshape(p, one_row)
+    y = MatMul(v, d)
+}"""
+
+
+def test_a_file_that_claims_a_free_batch_and_has_one_baked_in_goes_image_by_image(engine, tmp_path):
+    digest = kept(engine, tmp_path, BAKED, w=CONV, d=DENSE, one_row=np.array([1, -1]))
+    x = rng.normal(size=(3, 3, 8, 8)).astype(np.float32)
+    together = ask(engine, digest, x, "grad-cam", [0, 1])
+    alone = [pair for i in range(3) for pair in ask(engine, digest, x[[i]], "grad-cam", [0, 1])]
+    assert [e.image for e, _ in together] == [0, 0, 1, 1, 2, 2]
+    for (_, ours), (_, theirs) in zip(together, alone, strict=True):
+        assert np.array_equal(ours, theirs)

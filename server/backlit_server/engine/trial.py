@@ -18,13 +18,14 @@ def batches(anatomy: Anatomy, forward: Forward) -> tuple[bool, str]:
     """Whether two different images give the same scores alone and together, and what was found."""
     if not anatomy.batch.dynamic:
         return False, anatomy.batch.explanation
-    together, name = sample(anatomy, 2, seed=1), anatomy.scores.name
+    pair, name = sample(anatomy, 2, seed=1), anatomy.scores.name
     try:
-        each = [forward(alone(together, anatomy.inputs, i))[name] for i in range(2)]
-        if same(forward(together)[name], np.concatenate(each)):
-            return True, "two different images give the same scores together and alone"
-    except (BadQuestion, ValueError):  # the runtime refuses, or the scores have no axis for the batch
-        pass
+        each = np.concatenate([forward(alone(pair, anatomy.inputs, i))[name] for i in range(2)])
+        together = forward(pair)[name]
+    except (BadQuestion, ValueError) as error:  # the runtime refuses, or the scores have no axis for the batch
+        return False, f"two images cannot run together, so they go one by one: {error}"
+    if same(together, each):
+        return True, "two different images give the same scores together and alone"
     return False, "two images together do not give what each gives alone, so they go one by one"
 
 
