@@ -242,3 +242,9 @@ def test_the_same_bytes_twice_are_one_model(server, upload, shared):
     )
     assert server.model("digits").digest == first.digest
     assert [m.digest for m in server.models()].count(first.digest) == 1
+
+
+def test_the_input_size_of_a_model_that_leaves_it_open_is_that_of_the_input(upload):
+    model = upload("ppocr-textcls-mobilenetv3")
+    x = rng.normal(size=(1, 3, 48, 192)).astype(np.float32)
+    assert model.explain(x, size="input")[0].heatmap.shape == (48, 192)

@@ -21,7 +21,7 @@ from backlit_server.admission.card import card_of
 from backlit_server.admission.trial import try_out
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.runtime import Runtime
-from backlit_server.methods import bind
+from backlit_server.methods import DEFAULT_METHOD, bind
 
 REFUSED = 3
 THREADS = 2
@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("model", type=Path)
     parser.add_argument("--result", type=Path, required=True)
     parser.add_argument("--layer", default="")
-    parser.add_argument("--method", default="grad-cam")
+    parser.add_argument("--method", default=DEFAULT_METHOD)
     arguments = parser.parse_args()
     try:
         arguments.result.write_bytes(ACTIONS[arguments.action](arguments))

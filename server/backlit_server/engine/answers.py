@@ -8,7 +8,6 @@ import numpy as np
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import data_type_of
-from backlit_server.engine.models import OpenModel
 from backlit_server.engine.pictures import Recipe
 from backlit_server.engine.questions import Question
 from backlit_server.engine.rendering import pixels, render
@@ -46,19 +45,13 @@ class Looked:
 
 @dataclass(frozen=True)
 class Maker:
-    """What all answers to a question have in common."""
+    """What all answers to a question have in common; `input_size` is None where no input is an image."""
 
     question: Question
-    model: OpenModel
     provider: str
     versions: Mapping[str, str]
     prepared: Recipe | None
-
-    @property
-    def input_size(self) -> tuple[int, int] | None:
-        """Height and width of the model's input, None where it is no image or leaves them open."""
-        image = self.model.image or self.prepared
-        return (image.height, image.width) if image and image.height and image.width else None
+    input_size: tuple[int, int] | None
 
 
 def respond(

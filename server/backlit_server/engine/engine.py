@@ -9,7 +9,7 @@ import numpy as np
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.engine.answers import Looked, Maker, respond
-from backlit_server.engine.inputs import checked, images_in, pieces
+from backlit_server.engine.inputs import checked, image_size, images_in, pieces
 from backlit_server.engine.models import Backbone, Models, OpenModel
 from backlit_server.engine.pictures import Recipe, prepare, recipe
 from backlit_server.engine.questions import Question, read_question
@@ -45,7 +45,8 @@ class Engine:
         question = read_question(request, tensors)
         model = self._models.get(question.model)
         inputs, prepared = self._inputs(question, model)
-        maker = Maker(question, model, self.provider, self.versions, prepared)
+        size = image_size(inputs, model.anatomy.inputs)
+        maker = Maker(question, self.provider, self.versions, prepared, size)
         for first, feeds in pieces(inputs, model.anatomy.inputs, lambda: model.batching[0]):
             for looked in self._looks(question, model, feeds):
                 yield from respond(looked, first, maker)

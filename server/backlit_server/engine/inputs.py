@@ -82,6 +82,15 @@ def images_in(inputs: Mapping[str, np.ndarray], expected: tuple[Spec, ...]) -> i
     return max((inputs[one.name].shape[0] for one in expected if one.batched), default=1)
 
 
+def image_size(inputs: Mapping[str, np.ndarray], expected: tuple[Spec, ...]) -> tuple[int, int] | None:
+    """Height and width of the image among the inputs, None where there is none."""
+    for one in expected:
+        if one.layout:
+            size = dict(zip(one.layout, inputs[one.name].shape, strict=True))
+            return size["H"], size["W"]
+    return None
+
+
 def alone(inputs: Mapping[str, np.ndarray], expected: tuple[Spec, ...], image: int) -> dict[str, np.ndarray]:
     """One image of a batch."""
     batched = {one.name for one in expected if one.batched}

@@ -30,9 +30,8 @@ from backlit_server.graph import (
     seeded,
     with_outputs,
 )
-from backlit_server.methods import METHODS
+from backlit_server.methods import DEFAULT_METHOD, METHODS
 
-INSTEAD = "grad-cam"
 MOST_MODELS = 16  # open at once; the one asked longest ago goes first
 
 
@@ -105,7 +104,7 @@ class OpenModel:
         if "weights" in row.needs and linear is None:
             raise NotExplainable(
                 f"{method} needs global average pooling and one linear layer behind {layer!r}; here "
-                f"{self.anatomy.head.explanation}. Use {INSTEAD}, which is the same map where both apply"
+                f"{self.anatomy.head.explanation}. Use {DEFAULT_METHOD}, which is the same map where both apply"
             )
         return Recipe(row.bound(parameters), row.needs, row.outputs, self.anatomy.axes_of(layer), linear)
 

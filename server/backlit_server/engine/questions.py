@@ -11,9 +11,8 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 from backlit_proto.tensors import tensors_in, to_array
 from backlit_server.engine.rendering import Rendering, read_rendering
-from backlit_server.methods import bind
+from backlit_server.methods import DEFAULT_METHOD, bind
 
-DEFAULT_METHOD = "grad-cam"
 DEFAULT_PROFILE = "paper"
 PROFILES = (DEFAULT_PROFILE,)
 

@@ -92,6 +92,9 @@ METHODS: dict[str, Method] = {
 }
 
 
+DEFAULT_METHOD = "grad-cam"
+
+
 def method(name: str) -> Method:
     """The row of a method; BadQuestion names the valid ones."""
     if name not in METHODS:

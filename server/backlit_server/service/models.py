@@ -13,10 +13,10 @@ import grpc
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto import backlit_pb2_grpc as services
 from backlit_proto.errors import Overloaded
+from backlit_server.methods import DEFAULT_METHOD
 from backlit_server.service import descriptions, uploads
 from backlit_server.service.logs import note
 from backlit_server.service.neighbours import Admission, Pool
-from backlit_server.service.questions import DEFAULT_METHOD
 from backlit_server.settings import MB, Settings
 from backlit_server.store import Store, check_name
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
+from backlit_server.methods import DEFAULT_METHOD
 from backlit_server.store import Store
-
-DEFAULT_METHOD = "grad-cam"
 
 
 @dataclass(frozen=True)
