@@ -1,10 +1,14 @@
-"""The shared models by name, inputs that fit them, and one run in ONNX Runtime."""
+"""The shared models by name, canonical and examined, inputs that fit them, and one run in ONNX Runtime."""
+
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper, parser
 
 import plain
+from backlit_server.graph import Anatomy, canonical, examine
 
 CLASSIFIERS = (
     "age-resnet10-dlib",
@@ -58,3 +62,19 @@ def run(model: onnx.ModelProto, inputs: dict[str, np.ndarray]) -> dict[str, np.n
     session = plain.session(model)
     names = [output.name for output in session.get_outputs()]
     return {name: np.asarray(value) for name, value in zip(names, session.run(names, inputs), strict=True)}
+
+
+@cache
+def model_of(folder: Path, name: str) -> onnx.ModelProto:
+    return canonical(onnx.load(folder / "models" / f"{name}.onnx"))
+
+
+@cache
+def anatomy_of(folder: Path, name: str) -> Anatomy:
+    return examine(model_of(folder, name))
+
+
+def small(text: str, **weights: np.ndarray) -> onnx.ModelProto:
+    model = parser.parse_model(f'<ir_version: 10, opset_import: ["": 21]> {text}')
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in weights.items())
+    return canonical(model)

@@ -1,17 +1,13 @@
 """What is found in a model: layout, scores, layers, head."""
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper, parser
 
 from backlit_proto.errors import NotExplainable
-from backlit_server.graph.anatomy import Anatomy, examine
-from backlit_server.graph.canonical import canonical
-from real_models import CLASSIFIERS
+from backlit_server.graph.anatomy import examine
+from real_models import CLASSIFIERS, anatomy_of, small
 
 POOLED, MAPS, DENSE, OTHER = "pooling + linear", "convolution + pooling", "flatten + dense", "other"
 # name: (layout, scores, activation left out, default layer, its operator, its shape, kind of head)
@@ -40,20 +36,6 @@ EXPECTED = {
     "vww96-mnv1-nhwc": ("NHWC", "Add__87:0", "Softmax", "Relu__83:0", "Relu", (-1, 256, 3, 3), POOLED),
 }
 # fmt: on
-@cache
-def model_of(folder: Path, name: str) -> onnx.ModelProto:
-    return canonical(onnx.load(folder / "models" / f"{name}.onnx"))
-
-
-@cache
-def anatomy_of(folder: Path, name: str) -> Anatomy:
-    return examine(model_of(folder, name))
-
-
-def small(text: str, **weights: np.ndarray) -> onnx.ModelProto:
-    model = parser.parse_model(f'<ir_version: 10, opset_import: ["": 21]> {text}')
-    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in weights.items())
-    return canonical(model)
 
 
 def test_the_table_names_every_classifier() -> None:

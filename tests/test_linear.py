@@ -1,16 +1,14 @@
 """The weights of a linear head: found whatever the spelling, and never made up."""
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper, parser
+from onnx import numpy_helper
 
-from backlit_server.graph.anatomy import Anatomy, examine
-from backlit_server.graph.canonical import canonical
 from backlit_server.graph.linear import linear_weights
+from real_models import anatomy_of, model_of, small
 
 # The node that holds W in the file, and which way round.
 WRITTEN = {
@@ -23,22 +21,6 @@ WRITTEN = {
     "vww96-mnv1-nhwc": ("MatMul", False),
 }
 NOT_LINEAR_MODELS = ("catsordogs-nhwc", "edgenext_xx_small", "gender-dlib", "mnist-dianna", "pplcnet-orientation")
-
-
-@cache
-def model_of(folder: Path, name: str) -> onnx.ModelProto:
-    return canonical(onnx.load(folder / "models" / f"{name}.onnx"))
-
-
-@cache
-def anatomy_of(folder: Path, name: str) -> Anatomy:
-    return examine(model_of(folder, name))
-
-
-def small(text: str, **weights: np.ndarray) -> onnx.ModelProto:
-    model = parser.parse_model(f'<ir_version: 10, opset_import: ["": 21]> {text}')
-    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in weights.items())
-    return canonical(model)
 
 
 @pytest.mark.parametrize("name", WRITTEN)

@@ -100,7 +100,7 @@ class OpenModel:
     def recipe(self, layer: str, method: str, parameters: Mapping[str, Any]) -> Recipe:
         """What the graph room needs to know of a method at a layer."""
         row = METHODS[method]
-        linear = linear_weights(self._graph, layer, self.anatomy.scores.name) if "weights" in row.needs else None
+        linear = self._linear(layer) if "weights" in row.needs else None
         if "weights" in row.needs and linear is None:
             raise NotExplainable(
                 f"{method} needs global average pooling and one linear layer behind {layer!r}; here "
@@ -131,6 +131,12 @@ class OpenModel:
         """Features of a layer in the order N, C, H, W."""
         axes = self.anatomy.axes_of(layer)
         return features.transpose([axes.index(axis) for axis in "NCHW"])
+
+    def _linear(self, layer: str) -> np.ndarray | None:
+        """The weights behind global pooling; those of the default layer were found with the anatomy."""
+        if layer == self.anatomy.default_layer:
+            return self.anatomy.head.linear
+        return linear_weights(self._graph, layer, self.anatomy.scores.name)
 
     def _plain(self) -> Backbone:
         if "" not in self._backbones:

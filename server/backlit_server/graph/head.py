@@ -1,6 +1,6 @@
 """What lies between the default layer and the scores, in one of four kinds that methods can be chosen by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from onnx import ModelProto, NodeProto
@@ -24,11 +24,15 @@ PLAIN = frozenset((
 
 @dataclass(frozen=True)
 class Head:
-    """`kind` is one of the four above, `operators` are those between layer and scores, in order, each once."""
+    """`kind` is one of the four above, `operators` are those between layer and scores, in order, each once.
+
+    `linear` (channels, classes) are the weights behind global pooling, None where the head is another.
+    """
 
     kind: str
     explanation: str
     operators: tuple[str, ...]
+    linear: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
 def head(model: ModelProto, wires: Wiring, layer: str, scores: str) -> Head:
@@ -42,10 +46,10 @@ def head(model: ModelProto, wires: Wiring, layer: str, scores: str) -> Head:
         return Head(*_not_linear(wires, nodes), operators)
     if _one_map_a_class(weights):
         why = f"each of the {len(weights)} maps belongs to one class, and its mean is the score"
-        return Head(CONVOLUTION_POOLING, why, operators)
+        return Head(CONVOLUTION_POOLING, why, operators, weights)
     channels, classes = weights.shape
     why = f"the mean of each of {channels} maps goes through one linear layer to {classes} scores"
-    return Head(POOLING_LINEAR, why, operators)
+    return Head(POOLING_LINEAR, why, operators, weights)
 
 
 def _one_map_a_class(weights: np.ndarray) -> bool:
