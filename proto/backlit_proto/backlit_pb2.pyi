@@ -121,7 +121,7 @@ class Model(_message.Message):
     def __init__(self, digest: _Optional[str] = ..., name: _Optional[str] = ..., size: _Optional[int] = ..., uploaded: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., card: _Optional[_Union[Card, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., class_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Card(_message.Message):
-    __slots__ = ("inputs", "outputs", "scores", "layers", "default_layer", "default_layer_reason", "head", "methods", "batch", "opset", "ir_version", "producer", "parameters", "notes", "execution_provider")
+    __slots__ = ("inputs", "outputs", "scores", "layers", "default_layer", "default_layer_reason", "head", "methods", "batch", "opset", "ir_version", "producer", "parameters", "notes", "execution_provider", "self_check")
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
@@ -137,6 +137,7 @@ class Card(_message.Message):
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    SELF_CHECK_FIELD_NUMBER: _ClassVar[int]
     inputs: _containers.RepeatedCompositeFieldContainer[Input]
     outputs: _containers.RepeatedCompositeFieldContainer[TensorSpec]
     scores: Scores
@@ -152,7 +153,42 @@ class Card(_message.Message):
     parameters: int
     notes: _containers.RepeatedScalarFieldContainer[str]
     execution_provider: str
-    def __init__(self, inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[TensorSpec, _Mapping]]] = ..., scores: _Optional[_Union[Scores, _Mapping]] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., default_layer: _Optional[str] = ..., default_layer_reason: _Optional[str] = ..., head: _Optional[_Union[Head, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[MethodSupport, _Mapping]]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., opset: _Optional[int] = ..., ir_version: _Optional[int] = ..., producer: _Optional[str] = ..., parameters: _Optional[int] = ..., notes: _Optional[_Iterable[str]] = ..., execution_provider: _Optional[str] = ...) -> None: ...
+    self_check: SelfCheck
+    def __init__(self, inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[TensorSpec, _Mapping]]] = ..., scores: _Optional[_Union[Scores, _Mapping]] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., default_layer: _Optional[str] = ..., default_layer_reason: _Optional[str] = ..., head: _Optional[_Union[Head, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[MethodSupport, _Mapping]]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., opset: _Optional[int] = ..., ir_version: _Optional[int] = ..., producer: _Optional[str] = ..., parameters: _Optional[int] = ..., notes: _Optional[_Iterable[str]] = ..., execution_provider: _Optional[str] = ..., self_check: _Optional[_Union[SelfCheck, _Mapping]] = ...) -> None: ...
+
+class SelfCheck(_message.Message):
+    __slots__ = ("head", "network")
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    head: Comparison
+    network: Comparison
+    def __init__(self, head: _Optional[_Union[Comparison, _Mapping]] = ..., network: _Optional[_Union[Comparison, _Mapping]] = ...) -> None: ...
+
+class Comparison(_message.Message):
+    __slots__ = ("verdict", "error", "doubt", "gradient", "difference", "explanation")
+    class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        VERDICT_UNSPECIFIED: _ClassVar[Comparison.Verdict]
+        VERDICT_AGREES: _ClassVar[Comparison.Verdict]
+        VERDICT_DIFFERS: _ClassVar[Comparison.Verdict]
+        VERDICT_NOT_CHECKED: _ClassVar[Comparison.Verdict]
+    VERDICT_UNSPECIFIED: Comparison.Verdict
+    VERDICT_AGREES: Comparison.Verdict
+    VERDICT_DIFFERS: Comparison.Verdict
+    VERDICT_NOT_CHECKED: Comparison.Verdict
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    DOUBT_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    verdict: Comparison.Verdict
+    error: float
+    doubt: float
+    gradient: float
+    difference: float
+    explanation: str
+    def __init__(self, verdict: _Optional[_Union[Comparison.Verdict, str]] = ..., error: _Optional[float] = ..., doubt: _Optional[float] = ..., gradient: _Optional[float] = ..., difference: _Optional[float] = ..., explanation: _Optional[str] = ...) -> None: ...
 
 class Input(_message.Message):
     __slots__ = ("tensor", "layout")
@@ -518,7 +554,7 @@ class ResolvedTarget(_message.Message):
     def __init__(self, class_index: _Optional[int] = ..., class_name: _Optional[str] = ..., score: _Optional[float] = ..., output: _Optional[float] = ...) -> None: ...
 
 class Provenance(_message.Message):
-    __slots__ = ("model_digest", "graph_digest", "execution_provider", "versions", "parameters", "profile", "steps", "forward_passes", "preprocessing", "preprocessing_assumed")
+    __slots__ = ("model_digest", "graph_digest", "execution_provider", "versions", "parameters", "profile", "steps", "forward_passes", "preprocessing", "preprocessing_assumed", "self_check")
     class VersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -536,6 +572,7 @@ class Provenance(_message.Message):
     FORWARD_PASSES_FIELD_NUMBER: _ClassVar[int]
     PREPROCESSING_FIELD_NUMBER: _ClassVar[int]
     PREPROCESSING_ASSUMED_FIELD_NUMBER: _ClassVar[int]
+    SELF_CHECK_FIELD_NUMBER: _ClassVar[int]
     model_digest: str
     graph_digest: str
     execution_provider: str
@@ -546,7 +583,8 @@ class Provenance(_message.Message):
     forward_passes: float
     preprocessing: Preprocessing
     preprocessing_assumed: bool
-    def __init__(self, model_digest: _Optional[str] = ..., graph_digest: _Optional[str] = ..., execution_provider: _Optional[str] = ..., versions: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., profile: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ..., forward_passes: _Optional[float] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., preprocessing_assumed: _Optional[bool] = ...) -> None: ...
+    self_check: SelfCheck
+    def __init__(self, model_digest: _Optional[str] = ..., graph_digest: _Optional[str] = ..., execution_provider: _Optional[str] = ..., versions: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., profile: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ..., forward_passes: _Optional[float] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., preprocessing_assumed: _Optional[bool] = ..., self_check: _Optional[_Union[SelfCheck, _Mapping]] = ...) -> None: ...
 
 class ExplainManyRequest(_message.Message):
     __slots__ = ("item", "request")
