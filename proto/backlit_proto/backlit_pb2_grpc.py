@@ -29,6 +29,8 @@ class ModelServiceStub:
     """---------------------------------------------------------------- services
 
     The models a server holds. A model is its bytes: its digest is its identity.
+    Most models are one file. One whose weights lie in files of their own (ONNX
+    external data) is uploaded and exported with them, as one stream of bytes.
     """
 
     def __init__(self, channel):
@@ -78,6 +80,8 @@ class ModelServiceServicer:
     """---------------------------------------------------------------- services
 
     The models a server holds. A model is its bytes: its digest is its identity.
+    Most models are one file. One whose weights lie in files of their own (ONNX
+    external data) is uploaded and exported with them, as one stream of bytes.
     """
 
     def GetUpload(self, request, context):
@@ -128,6 +132,8 @@ class ModelServiceServicer:
     def Export(self, request, context):
         """The rewritten model as one ONNX file: its own inputs and outputs, plus the
         features, the scores, the seed (an input) and the heatmap of one method.
+        Only where it is too large for one file (2 GiB), its largest weights lie in
+        a second one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,6 +189,8 @@ class ModelService:
     """---------------------------------------------------------------- services
 
     The models a server holds. A model is its bytes: its digest is its identity.
+    Most models are one file. One whose weights lie in files of their own (ONNX
+    external data) is uploaded and exported with them, as one stream of bytes.
     """
 
     @staticmethod
