@@ -35,6 +35,16 @@ class Layout(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LAYOUT_NCHW: _ClassVar[Layout]
     LAYOUT_NHWC: _ClassVar[Layout]
 
+class Task(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TASK_UNSPECIFIED: _ClassVar[Task]
+    TASK_CLASSIFICATION: _ClassVar[Task]
+    TASK_DETECTION: _ClassVar[Task]
+    TASK_SEGMENTATION: _ClassVar[Task]
+    TASK_REGRESSION: _ClassVar[Task]
+    TASK_EMBEDDING: _ClassVar[Task]
+    TASK_OTHER: _ClassVar[Task]
+
 class HeadKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     HEAD_KIND_UNSPECIFIED: _ClassVar[HeadKind]
@@ -68,6 +78,13 @@ DATA_TYPE_FLOAT64: DataType
 LAYOUT_UNSPECIFIED: Layout
 LAYOUT_NCHW: Layout
 LAYOUT_NHWC: Layout
+TASK_UNSPECIFIED: Task
+TASK_CLASSIFICATION: Task
+TASK_DETECTION: Task
+TASK_SEGMENTATION: Task
+TASK_REGRESSION: Task
+TASK_EMBEDDING: Task
+TASK_OTHER: Task
 HEAD_KIND_UNSPECIFIED: HeadKind
 HEAD_KIND_POOLING_LINEAR: HeadKind
 HEAD_KIND_CONVOLUTION_POOLING: HeadKind
@@ -133,7 +150,7 @@ class Model(_message.Message):
     def __init__(self, digest: _Optional[str] = ..., name: _Optional[str] = ..., size: _Optional[int] = ..., uploaded: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., card: _Optional[_Union[Card, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., class_names: _Optional[_Iterable[str]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ...) -> None: ...
 
 class Card(_message.Message):
-    __slots__ = ("inputs", "outputs", "scores", "layers", "default_layer", "default_layer_reason", "head", "methods", "batch", "opset", "ir_version", "producer", "parameters", "notes", "execution_provider", "self_check")
+    __slots__ = ("inputs", "outputs", "scores", "layers", "default_layer", "default_layer_reason", "head", "methods", "batch", "opset", "ir_version", "producer", "parameters", "notes", "execution_provider", "self_check", "score_candidates")
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
@@ -150,6 +167,7 @@ class Card(_message.Message):
     NOTES_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_PROVIDER_FIELD_NUMBER: _ClassVar[int]
     SELF_CHECK_FIELD_NUMBER: _ClassVar[int]
+    SCORE_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     inputs: _containers.RepeatedCompositeFieldContainer[Input]
     outputs: _containers.RepeatedCompositeFieldContainer[TensorSpec]
     scores: Scores
@@ -166,7 +184,8 @@ class Card(_message.Message):
     notes: _containers.RepeatedScalarFieldContainer[str]
     execution_provider: str
     self_check: SelfCheck
-    def __init__(self, inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[TensorSpec, _Mapping]]] = ..., scores: _Optional[_Union[Scores, _Mapping]] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., default_layer: _Optional[str] = ..., default_layer_reason: _Optional[str] = ..., head: _Optional[_Union[Head, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[MethodSupport, _Mapping]]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., opset: _Optional[int] = ..., ir_version: _Optional[int] = ..., producer: _Optional[str] = ..., parameters: _Optional[int] = ..., notes: _Optional[_Iterable[str]] = ..., execution_provider: _Optional[str] = ..., self_check: _Optional[_Union[SelfCheck, _Mapping]] = ...) -> None: ...
+    score_candidates: _containers.RepeatedCompositeFieldContainer[Scores]
+    def __init__(self, inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[TensorSpec, _Mapping]]] = ..., scores: _Optional[_Union[Scores, _Mapping]] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., default_layer: _Optional[str] = ..., default_layer_reason: _Optional[str] = ..., head: _Optional[_Union[Head, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[MethodSupport, _Mapping]]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., opset: _Optional[int] = ..., ir_version: _Optional[int] = ..., producer: _Optional[str] = ..., parameters: _Optional[int] = ..., notes: _Optional[_Iterable[str]] = ..., execution_provider: _Optional[str] = ..., self_check: _Optional[_Union[SelfCheck, _Mapping]] = ..., score_candidates: _Optional[_Iterable[_Union[Scores, _Mapping]]] = ...) -> None: ...
 
 class SelfCheck(_message.Message):
     __slots__ = ("head", "network")
@@ -211,16 +230,24 @@ class Input(_message.Message):
     def __init__(self, tensor: _Optional[_Union[TensorSpec, _Mapping]] = ..., layout: _Optional[_Union[Layout, str]] = ...) -> None: ...
 
 class Scores(_message.Message):
-    __slots__ = ("tensor", "output", "activation", "explanation")
+    __slots__ = ("tensor", "output", "activation", "explanation", "task", "task_reason", "axes", "boxes")
     TENSOR_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     ACTIVATION_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    TASK_REASON_FIELD_NUMBER: _ClassVar[int]
+    AXES_FIELD_NUMBER: _ClassVar[int]
+    BOXES_FIELD_NUMBER: _ClassVar[int]
     tensor: TensorSpec
     output: str
     activation: str
     explanation: str
-    def __init__(self, tensor: _Optional[_Union[TensorSpec, _Mapping]] = ..., output: _Optional[str] = ..., activation: _Optional[str] = ..., explanation: _Optional[str] = ...) -> None: ...
+    task: Task
+    task_reason: str
+    axes: str
+    boxes: str
+    def __init__(self, tensor: _Optional[_Union[TensorSpec, _Mapping]] = ..., output: _Optional[str] = ..., activation: _Optional[str] = ..., explanation: _Optional[str] = ..., task: _Optional[_Union[Task, str]] = ..., task_reason: _Optional[str] = ..., axes: _Optional[str] = ..., boxes: _Optional[str] = ...) -> None: ...
 
 class Layer(_message.Message):
     __slots__ = ("name", "node", "operator", "shape", "on_every_path", "axes")
@@ -474,7 +501,7 @@ class Picture(_message.Message):
     def __init__(self, file: _Optional[bytes] = ..., pixels: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
 
 class Question(_message.Message):
-    __slots__ = ("model", "method", "parameters", "targets", "layer", "profile", "rendering", "preprocessing")
+    __slots__ = ("model", "method", "parameters", "targets", "layer", "profile", "rendering", "preprocessing", "scores", "box_convention")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
@@ -483,6 +510,8 @@ class Question(_message.Message):
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     RENDERING_FIELD_NUMBER: _ClassVar[int]
     PREPROCESSING_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    BOX_CONVENTION_FIELD_NUMBER: _ClassVar[int]
     model: str
     method: str
     parameters: _struct_pb2.Struct
@@ -491,19 +520,138 @@ class Question(_message.Message):
     profile: str
     rendering: Rendering
     preprocessing: Preprocessing
-    def __init__(self, model: _Optional[str] = ..., method: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., layer: _Optional[str] = ..., profile: _Optional[str] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ...) -> None: ...
+    scores: str
+    box_convention: BoxConvention
+    def __init__(self, model: _Optional[str] = ..., method: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., layer: _Optional[str] = ..., profile: _Optional[str] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., scores: _Optional[str] = ..., box_convention: _Optional[_Union[BoxConvention, _Mapping]] = ...) -> None: ...
 
 class Target(_message.Message):
-    __slots__ = ("class_index", "class_name", "top", "seed")
+    __slots__ = ("class_index", "class_name", "top", "seed", "element", "box", "detection", "mask", "similarity", "combination")
     CLASS_INDEX_FIELD_NUMBER: _ClassVar[int]
     CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
     TOP_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    ELEMENT_FIELD_NUMBER: _ClassVar[int]
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    DETECTION_FIELD_NUMBER: _ClassVar[int]
+    MASK_FIELD_NUMBER: _ClassVar[int]
+    SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    COMBINATION_FIELD_NUMBER: _ClassVar[int]
     class_index: int
     class_name: str
     top: int
     seed: Tensor
-    def __init__(self, class_index: _Optional[int] = ..., class_name: _Optional[str] = ..., top: _Optional[int] = ..., seed: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+    element: Element
+    box: BoxTarget
+    detection: int
+    mask: MaskTarget
+    similarity: SimilarityTarget
+    combination: Combination
+    def __init__(self, class_index: _Optional[int] = ..., class_name: _Optional[str] = ..., top: _Optional[int] = ..., seed: _Optional[_Union[Tensor, _Mapping]] = ..., element: _Optional[_Union[Element, _Mapping]] = ..., box: _Optional[_Union[BoxTarget, _Mapping]] = ..., detection: _Optional[int] = ..., mask: _Optional[_Union[MaskTarget, _Mapping]] = ..., similarity: _Optional[_Union[SimilarityTarget, _Mapping]] = ..., combination: _Optional[_Union[Combination, _Mapping]] = ...) -> None: ...
+
+class Element(_message.Message):
+    __slots__ = ("index",)
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    index: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, index: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Box(_message.Message):
+    __slots__ = ("x_min", "y_min", "x_max", "y_max")
+    X_MIN_FIELD_NUMBER: _ClassVar[int]
+    Y_MIN_FIELD_NUMBER: _ClassVar[int]
+    X_MAX_FIELD_NUMBER: _ClassVar[int]
+    Y_MAX_FIELD_NUMBER: _ClassVar[int]
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+    def __init__(self, x_min: _Optional[float] = ..., y_min: _Optional[float] = ..., x_max: _Optional[float] = ..., y_max: _Optional[float] = ...) -> None: ...
+
+class BoxTarget(_message.Message):
+    __slots__ = ("box", "class_index", "class_name")
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    CLASS_INDEX_FIELD_NUMBER: _ClassVar[int]
+    CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
+    box: Box
+    class_index: int
+    class_name: str
+    def __init__(self, box: _Optional[_Union[Box, _Mapping]] = ..., class_index: _Optional[int] = ..., class_name: _Optional[str] = ...) -> None: ...
+
+class MaskTarget(_message.Message):
+    __slots__ = ("class_index", "class_name", "weights", "reduction")
+    class Reduction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        REDUCTION_UNSPECIFIED: _ClassVar[MaskTarget.Reduction]
+        REDUCTION_MEAN: _ClassVar[MaskTarget.Reduction]
+        REDUCTION_SUM: _ClassVar[MaskTarget.Reduction]
+    REDUCTION_UNSPECIFIED: MaskTarget.Reduction
+    REDUCTION_MEAN: MaskTarget.Reduction
+    REDUCTION_SUM: MaskTarget.Reduction
+    CLASS_INDEX_FIELD_NUMBER: _ClassVar[int]
+    CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    REDUCTION_FIELD_NUMBER: _ClassVar[int]
+    class_index: int
+    class_name: str
+    weights: Tensor
+    reduction: MaskTarget.Reduction
+    def __init__(self, class_index: _Optional[int] = ..., class_name: _Optional[str] = ..., weights: _Optional[_Union[Tensor, _Mapping]] = ..., reduction: _Optional[_Union[MaskTarget.Reduction, str]] = ...) -> None: ...
+
+class SimilarityTarget(_message.Message):
+    __slots__ = ("reference", "measure")
+    class Measure(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        MEASURE_UNSPECIFIED: _ClassVar[SimilarityTarget.Measure]
+        MEASURE_COSINE: _ClassVar[SimilarityTarget.Measure]
+        MEASURE_DOT: _ClassVar[SimilarityTarget.Measure]
+    MEASURE_UNSPECIFIED: SimilarityTarget.Measure
+    MEASURE_COSINE: SimilarityTarget.Measure
+    MEASURE_DOT: SimilarityTarget.Measure
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_FIELD_NUMBER: _ClassVar[int]
+    reference: Tensor
+    measure: SimilarityTarget.Measure
+    def __init__(self, reference: _Optional[_Union[Tensor, _Mapping]] = ..., measure: _Optional[_Union[SimilarityTarget.Measure, str]] = ...) -> None: ...
+
+class Combination(_message.Message):
+    __slots__ = ("terms",)
+    class Term(_message.Message):
+        __slots__ = ("target", "weight")
+        TARGET_FIELD_NUMBER: _ClassVar[int]
+        WEIGHT_FIELD_NUMBER: _ClassVar[int]
+        target: Target
+        weight: float
+        def __init__(self, target: _Optional[_Union[Target, _Mapping]] = ..., weight: _Optional[float] = ...) -> None: ...
+    TERMS_FIELD_NUMBER: _ClassVar[int]
+    terms: _containers.RepeatedCompositeFieldContainer[Combination.Term]
+    def __init__(self, terms: _Optional[_Iterable[_Union[Combination.Term, _Mapping]]] = ...) -> None: ...
+
+class BoxConvention(_message.Message):
+    __slots__ = ("format", "units")
+    class Format(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        FORMAT_UNSPECIFIED: _ClassVar[BoxConvention.Format]
+        FORMAT_XYXY: _ClassVar[BoxConvention.Format]
+        FORMAT_YXYX: _ClassVar[BoxConvention.Format]
+        FORMAT_CXCYWH: _ClassVar[BoxConvention.Format]
+        FORMAT_XYWH: _ClassVar[BoxConvention.Format]
+    FORMAT_UNSPECIFIED: BoxConvention.Format
+    FORMAT_XYXY: BoxConvention.Format
+    FORMAT_YXYX: BoxConvention.Format
+    FORMAT_CXCYWH: BoxConvention.Format
+    FORMAT_XYWH: BoxConvention.Format
+    class Units(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNITS_UNSPECIFIED: _ClassVar[BoxConvention.Units]
+        UNITS_PIXELS: _ClassVar[BoxConvention.Units]
+        UNITS_NORMALIZED: _ClassVar[BoxConvention.Units]
+    UNITS_UNSPECIFIED: BoxConvention.Units
+    UNITS_PIXELS: BoxConvention.Units
+    UNITS_NORMALIZED: BoxConvention.Units
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    format: BoxConvention.Format
+    units: BoxConvention.Units
+    def __init__(self, format: _Optional[_Union[BoxConvention.Format, str]] = ..., units: _Optional[_Union[BoxConvention.Units, str]] = ...) -> None: ...
 
 class Rendering(_message.Message):
     __slots__ = ("size", "height", "width", "relu", "normalize", "data_type")
@@ -560,16 +708,36 @@ class Explanation(_message.Message):
     def __init__(self, heatmap: _Optional[_Union[Tensor, _Mapping]] = ..., image: _Optional[int] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., layer: _Optional[str] = ..., method: _Optional[str] = ..., status: _Optional[_Union[HeatmapStatus, str]] = ..., note: _Optional[str] = ...) -> None: ...
 
 class ResolvedTarget(_message.Message):
-    __slots__ = ("class_index", "class_name", "score", "output")
+    __slots__ = ("class_index", "class_name", "score", "output", "scores", "description", "detection")
     CLASS_INDEX_FIELD_NUMBER: _ClassVar[int]
     CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    DETECTION_FIELD_NUMBER: _ClassVar[int]
     class_index: int
     class_name: str
     score: float
     output: float
-    def __init__(self, class_index: _Optional[int] = ..., class_name: _Optional[str] = ..., score: _Optional[float] = ..., output: _Optional[float] = ...) -> None: ...
+    scores: str
+    description: str
+    detection: Detection
+    def __init__(self, class_index: _Optional[int] = ..., class_name: _Optional[str] = ..., score: _Optional[float] = ..., output: _Optional[float] = ..., scores: _Optional[str] = ..., description: _Optional[str] = ..., detection: _Optional[_Union[Detection, _Mapping]] = ...) -> None: ...
+
+class Detection(_message.Message):
+    __slots__ = ("anchor", "box", "iou", "convention", "convention_assumed")
+    ANCHOR_FIELD_NUMBER: _ClassVar[int]
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    IOU_FIELD_NUMBER: _ClassVar[int]
+    CONVENTION_FIELD_NUMBER: _ClassVar[int]
+    CONVENTION_ASSUMED_FIELD_NUMBER: _ClassVar[int]
+    anchor: int
+    box: Box
+    iou: float
+    convention: BoxConvention
+    convention_assumed: bool
+    def __init__(self, anchor: _Optional[int] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., iou: _Optional[float] = ..., convention: _Optional[_Union[BoxConvention, _Mapping]] = ..., convention_assumed: _Optional[bool] = ...) -> None: ...
 
 class Provenance(_message.Message):
     __slots__ = ("model_digest", "graph_digest", "execution_provider", "versions", "parameters", "profile", "steps", "forward_passes", "preprocessing", "preprocessing_assumed", "self_check")
