@@ -15,8 +15,9 @@ from backlit_server.engine.pictures import Recipe, prepare, recipe
 from backlit_server.engine.questions import Question, read_question
 from backlit_server.engine.runtime import Runtime, Session
 from backlit_server.engine.targets import Row, narrow_seeds, rows, seeds
-from backlit_server.graph.method import ROWS, SEED, WHOLE
+from backlit_server.graph.method import SEED
 from backlit_server.graph.narrow import CLASSES
+from backlit_server.graph.tiling import TARGETS, WHOLE
 from backlit_server.methods import METHODS
 
 PACKAGES = ("backlit", "numpy", "onnx", "onnxruntime-gpu", "onnxruntime")
@@ -114,14 +115,22 @@ def _through_head(
 def _tiled(
     session: Session, crossing: Tensors, asked: list[Row], scores: np.ndarray
 ) -> Iterator[tuple[list[Row], Tensors]]:
-    """Runs of as many rows as HEAD_BYTES allow, over the features of the whole batch."""
-    whole = {WHOLE + name: array for name, array in crossing.items()}
-    row_bytes = sum(array.nbytes // len(array) for array in crossing.values())
-    step = max(1, HEAD_BYTES // max(1, row_bytes))
-    for start in range(0, len(asked), step):
-        chosen = asked[start : start + step]
-        rows_of = {ROWS: np.array([row.image for row in chosen])}
-        yield chosen, _run(session, whole | rows_of, chosen, scores)
+    """Runs of as many rows as HEAD_BYTES allow."""
+    images = len(scores)
+    row_bytes = sum(array.nbytes // images for array in crossing.values())
+    for some, part in _portions(images, len(asked) // images, max(1, HEAD_BYTES // max(1, row_bytes))):
+        feeds = {WHOLE + name: array[some] for name, array in crossing.items()}
+        feeds[TARGETS] = np.array([(part.stop - part.start) // (some.stop - some.start)])
+        yield asked[part], _run(session, feeds, asked[part], scores)
+
+
+def _portions(images: int, targets: int, most: int) -> Iterator[tuple[slice, slice]]:
+    """The images and the rows of each run: several images with all their targets, or one with some of them."""
+    step = max(1, most // targets)
+    for image in range(0, images, step):
+        first, last = image * targets, min(image + step, images) * targets
+        for row in range(first, last, most):
+            yield slice(image, last // targets), slice(row, min(row + most, last))
 
 
 def _one_by_one(

@@ -1,26 +1,21 @@
-"""The graph of one method: features and a seed in, heatmaps out.
-
-Rows are (image, target) pairs. A head takes the features of the whole batch once, plus
-`rows`, the image of each row, and repeats them inside the graph: a memory copy, no transfer.
-"""
+"""The graph of one method: features and a seed in, heatmaps out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+from onnx import ModelProto, helper
 
 from backlit_server.graph.backward import differentiate
 from backlit_server.graph.cut import Cut
 from backlit_server.graph.formula import with_formula
 from backlit_server.graph.narrow import CLASSES
 from backlit_server.graph.prune import pruned
+from backlit_server.graph.tiling import tiled
 from backlit_server.graph.vjp import VJPS, Rule
 
-ROWS = "rows"
 SEED = "seed"
-WHOLE = "batch/"  # before the name of a crossing tensor as it comes in: all images, not yet rows
 
 
 @dataclass(frozen=True)
@@ -57,19 +52,21 @@ def explained(model: ModelProto, layer: str, scores: str, recipe: Recipe) -> Mod
     if "weights" in tensors and any(i.name == CLASSES for i in model.graph.input):
         tensors[CLASSES] = CLASSES
     grown = with_formula(model, _spatial(recipe), tensors, recipe.outputs)
-    seed = f"grad/{scores}"
-    return _behind(grown, {seed: SEED}, [helper.make_node("Identity", [SEED], [seed])], [])
+    seed = next(i for i in grown.graph.input if i.name == f"grad/{scores}")
+    grown.graph.node.insert(0, helper.make_node("Identity", [SEED], [seed.name]))
+    seed.name = SEED
+    return grown
 
 
 def method_graph(head: ModelProto, cut: Cut, scores: str, recipe: Recipe) -> ModelProto:
     """A cut's seeded head with the method behind it and nothing else, for a session of its own.
 
-    Inputs: `batch/<tensor>` for each crossing tensor and `rows` (int64) where the cut's rows tile, else the
-    crossing tensors by their own names; `seed`, one row of scores a row, or where the head is narrowed of those of
-    `classes`. Outputs: the recipe's.
+    Inputs: `batch/<tensor>` for each crossing tensor and `targets` (how many an image) where the cut's rows tile, else
+    the crossing tensors by their own names; `seed`, one row of scores a row, or where the head is narrowed of those
+    of `classes`. Outputs: the recipe's.
     """
-    alone = pruned(explained(head, cut.layer, scores, recipe), recipe.outputs)
-    return _tiled(alone, cut.crossing) if cut.rows_tile else alone
+    rows = tiled(head, cut.crossing) if cut.rows_tile else head
+    return pruned(explained(rows, cut.layer, scores, recipe), recipe.outputs)
 
 
 def _spatial(recipe: Recipe) -> Callable[..., Any]:
@@ -89,25 +86,3 @@ def _spatial(recipe: Recipe) -> Callable[..., Any]:
         return recipe.formula(**moved)
 
     return formula
-
-
-def _tiled(model: ModelProto, crossing: Sequence[str]) -> ModelProto:
-    """The model with each crossing tensor repeated along the batch, as `rows` says."""
-    names = {i.name for i in model.graph.input}.intersection(crossing)
-    nodes = [helper.make_node("Gather", [WHOLE + name, ROWS], [name], axis=0) for name in sorted(names)]
-    rows = helper.make_tensor_value_info(ROWS, TensorProto.INT64, [ROWS])
-    return _behind(model, {name: WHOLE + name for name in names}, nodes, [rows])
-
-
-def _behind(
-    model: ModelProto, renamed: Mapping[str, str], nodes: Sequence[NodeProto], inputs: Sequence[ValueInfoProto]
-) -> ModelProto:
-    """The model behind some first nodes, which make what used to be inputs; in place."""
-    graph = model.graph
-    for value in graph.input:
-        value.name = renamed.get(value.name, value.name)
-    graph.input.extend(inputs)
-    others = list(graph.node)
-    del graph.node[:]
-    graph.node.extend([*nodes, *others])
-    return model
