@@ -1,15 +1,17 @@
 """From a raw map to the answer that leaves: rendered, judged, and with the story of how it was made."""
 
+import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import data_type_of
 from backlit_server.engine.pictures import Recipe
-from backlit_server.engine.questions import Question
+from backlit_server.engine.questions import Wording
 from backlit_server.engine.rendering import pixels, render
 from backlit_server.engine.targets import Row
 from backlit_server.methods import METHODS
@@ -29,6 +31,7 @@ NOTES = {
 }
 
 
+REMEMBERED = 256  # provenances
 MOST_BYTES = 4 << 20  # of heatmaps in one response, so that a caller who reads slowly holds up little
 
 
@@ -47,9 +50,9 @@ class Looked:
 class Maker:
     """What all answers to a question have in common; `input_size` is None where no input is an image."""
 
-    question: Question
+    wording: Wording
     provider: str
-    versions: Mapping[str, str]
+    versions: tuple[tuple[str, str], ...]
     prepared: Recipe | None
     input_size: tuple[int, int] | None
 
@@ -58,12 +61,12 @@ def respond(
     looked: Looked, first_image: int, maker: Maker
 ) -> Iterator[tuple[pb.ExplainResponse, Sequence[np.ndarray]]]:
     """The responses for what one run found, each with the heatmaps that belong into it, one a row."""
-    seeded = METHODS[maker.question.method].needs_seed
+    seeded = METHODS[maker.wording.method].needs_seed
     statuses = judge(looked) if seeded else [pb.HEATMAP_STATUS_OK] * len(looked.rows)
     step = _rows_at_once(looked.heatmaps.shape[1:], maker)
     for start in range(0, len(looked.rows), step):
         part = slice(start, start + step)
-        rendered = render(looked.heatmaps[part], maker.question.rendering, maker.input_size)
+        rendered = render(looked.heatmaps[part], maker.wording.rendering, maker.input_size)
         response = pb.ExplainResponse(progress=1, provenance=_provenance(looked, maker, rendered.steps))
         shape = pb.Tensor(data_type=data_type_of(rendered.heatmaps.dtype), shape=rendered.heatmaps.shape[1:])
         for row, status in zip(looked.rows[part], statuses[part], strict=True):
@@ -72,7 +75,7 @@ def respond(
                 image=first_image + row.image,
                 target=pb.ResolvedTarget(class_index=row.class_index, score=row.score, output=row.output),
                 layer=looked.layer,
-                method=maker.question.method,
+                method=maker.wording.method,
                 status=status,
                 note=NOTES[status],
             )
@@ -81,9 +84,9 @@ def respond(
 
 def _rows_at_once(shape: tuple[int, ...], maker: Maker) -> int:
     """How many finished heatmaps fit into a response."""
-    if maker.question.rendering.size == "layer":
+    if maker.wording.rendering.size == "layer":
         return max(1, MOST_BYTES // (4 * math.prod(shape)))
-    height, width = pixels(maker.question.rendering.size, shape[-2:], maker.input_size)
+    height, width = pixels(maker.wording.rendering.size, shape[-2:], maker.input_size)
     return max(1, MOST_BYTES // (4 * height * width * math.prod(shape[:-2])))
 
 
@@ -105,20 +108,37 @@ def _verdict(low: float, high: float, guarded: float, single: bool) -> pb.Heatma
     return pb.HEATMAP_STATUS_ALL_NONPOSITIVE if high <= 0 else pb.HEATMAP_STATUS_OK
 
 
-def _provenance(looked: Looked, maker: Maker, steps: Sequence[str]) -> pb.Provenance:
-    question = maker.question
+def _provenance(looked: Looked, maker: Maker, steps: tuple[str, ...]) -> pb.Provenance:
+    wording = maker.wording
+    parameters = tuple(wording.parameters.items())
+    made = _made(wording.model, looked.graph_digest, maker.provider, maker.versions, wording.profile, parameters, steps)
+    if not maker.prepared:
+        return made
+    told = pb.Provenance(preprocessing=maker.prepared.message(), preprocessing_assumed=wording.preprocessing is None)
+    told.MergeFrom(made)
+    return told
+
+
+@functools.lru_cache(REMEMBERED)
+def _made(
+    model: str,
+    graph_digest: str,
+    provider: str,
+    versions: Iterable[tuple[str, str]],
+    profile: str,
+    parameters: Iterable[tuple[str, Any]],
+    steps: Iterable[str],
+) -> pb.Provenance:
+    """What stays the same from answer to answer; a message is slow to build and quick to copy."""
     made = pb.Provenance(
-        model_digest=question.model,
-        graph_digest=looked.graph_digest,
-        execution_provider=maker.provider,
-        versions=maker.versions,
-        profile=question.profile,
+        model_digest=model,
+        graph_digest=graph_digest,
+        execution_provider=provider,
+        versions=dict(versions),
+        profile=profile,
         steps=steps,
         forward_passes=1,
     )
-    if question.parameters:
-        made.parameters.update({k: list(v) if isinstance(v, tuple) else v for k, v in question.parameters.items()})
-    if maker.prepared:
-        made.preprocessing.CopyFrom(maker.prepared.message())
-        made.preprocessing_assumed = question.preprocessing is None
+    if parameters:
+        made.parameters.update({name: list(v) if isinstance(v, tuple) else v for name, v in parameters})
     return made

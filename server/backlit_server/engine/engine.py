@@ -44,10 +44,10 @@ class Engine:
         `question.model` is a digest; `tensors` are the data of the request's tensors in the order of tensors_in.
         """
         question = read_question(request, tensors)
-        model = self._models.get(question.model)
+        model = self._models.get(question.wording.model)
         inputs, prepared = self._inputs(question, model)
         size = image_size(inputs, model.anatomy.inputs)
-        maker = Maker(question, self.provider, self.versions, prepared, size)
+        maker = Maker(question.wording, self.provider, tuple(self.versions.items()), prepared, size)
         for first, feeds in pieces(inputs, model.anatomy.inputs, lambda: model.batching[0]):
             for looked in self._looks(question, model, feeds):
                 yield from respond(looked, first, maker)
@@ -65,11 +65,11 @@ class Engine:
             return checked(question.inputs, model.anatomy.inputs), None
         if model.image is None:
             raise BadQuestion("the model's input is not one image: send float arrays by name instead of pictures")
-        by = recipe(question.preprocessing, model.image)
+        by = recipe(question.wording.preprocessing, model.image)
         return {model.anatomy.inputs[0].name: prepare(question.pictures, by, model.image)}, by
 
     def _looks(self, question: Question, model: OpenModel, feeds: Tensors) -> Iterator[Looked]:
-        backbone = model.backbone(question.method, question.layer)
+        backbone = model.backbone(question.wording.method, question.wording.layer)
         made = backbone.session.run(feeds)
         scores = model.anatomy.scores
         count, found = images_in(feeds, model.anatomy.inputs), made[scores.name]
@@ -79,7 +79,7 @@ class Engine:
                 "count images; export the model with a batch axis in its output"
             )
         asked = rows(question.targets, found, made[scores.output], model.classes)
-        if METHODS[question.method].needs_seed:
+        if METHODS[question.wording.method].needs_seed:
             yield from _through_head(question, model, backbone, made, asked)
         else:
             yield from _forward_only(question, model, backbone, made, asked)
@@ -89,12 +89,12 @@ def _forward_only(
     question: Question, model: OpenModel, backbone: Backbone, made: Tensors, asked: list[Row]
 ) -> Iterator[Looked]:
     """One answer an image, whatever its targets: the map does not depend on them."""
-    row = METHODS[question.method]
+    row = METHODS[question.wording.method]
     layer = backbone.cut.layer if backbone.cut else ""
     tensors = {"scores": made[model.anatomy.scores.name]}
     if layer:
         tensors["features"] = model.spatial(layer, made[layer])
-    heatmaps = row.formula(*(tensors[name] for name in row.needs), **question.parameters)
+    heatmaps = row.formula(*(tensors[name] for name in row.needs), **question.wording.parameters)
     first = {r.image: r for r in reversed(asked)}
     rows = [first[image] for image in range(len(heatmaps))]
     yield Looked(rows, heatmaps, np.zeros(len(rows)), layer, backbone.session.digest)
@@ -105,7 +105,7 @@ def _through_head(
 ) -> Iterator[Looked]:
     """The head, for as many rows at once as fit; where its rows cannot be repeated, for one target at a time."""
     assert backbone.cut is not None
-    cut, head = backbone.cut, model.head(backbone.cut, question.method, question.parameters)
+    cut, head = backbone.cut, model.head(backbone.cut, question.wording.method, question.wording.parameters)
     crossing = {name: made[name] for name in cut.crossing}
     scores = made[model.anatomy.scores.name]
     for chosen, found in (_tiled if cut.rows_tile else _one_by_one)(head.session, crossing, asked, scores):
