@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from backlit_proto.errors import BacklitError
 from backlit_server.admission.launcher import Launcher
 from backlit_server.service import logs
+from backlit_server.service.allocator import keep_freed_memory
 from backlit_server.service.server import serve
 from backlit_server.settings import BadSettings, read_command, shown
 from backlit_server.workers.pool import Pool
@@ -22,6 +23,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             print(shown(command))
             return 0
         logs.configure(command.settings.log_format, command.settings.log_level)
+        keep_freed_memory()
         asyncio.run(serve(command.settings, Pool(command.settings), Launcher()))
     except BadSettings as error:
         return _said(error, BAD_SETTINGS)
