@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,8 +13,7 @@ from backlit_server.engine.questions import Wanted
 NO_CLASS = -1
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One heatmap to make: an image of the batch, the seed, and what the seed stands for.
 
     Most seeds are one number in one place of the scores: `places` (indices into the flat scores) and `values`.
@@ -68,9 +68,10 @@ def _rows(wanted: Wanted, image: int, scores: np.ndarray, outputs: np.ndarray, c
         raise BadQuestion(
             f"this model's scores are not one a class but {scores.shape} an image: send a seed of that shape"
         )
-    by_class, output_by_class = classes.of(scores), classes.outputs(outputs)
+    by_class = classes.of(scores)
     indices = _top(wanted, by_class) if isinstance(wanted, str) else [_valid(wanted, len(by_class))]
-    return [Row(image, *classes.seed(i), i, float(by_class[i]), float(output_by_class[i])) for i in indices]
+    values = zip(indices, by_class[indices].tolist(), classes.outputs(outputs)[indices].tolist(), strict=True)
+    return [Row(image, *classes.seed(i), i, score, output) for i, score, output in values]
 
 
 def _seeded(seed: np.ndarray, image: int, scores: np.ndarray) -> Row:
