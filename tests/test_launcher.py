@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import select
+import subprocess
 import sys
 from dataclasses import replace
 from itertools import accumulate
@@ -135,3 +136,26 @@ def assert_gone(pids: Path) -> None:
         ended, _, _ = select.select([process], [], [], WAIT)
         os.close(process)
         assert ended, f"process {pid} is still there"
+
+
+FRONT = """
+import asyncio, sys
+from pathlib import Path
+from backlit_server.admission.launcher import Launcher
+from backlit_server.settings import Settings
+
+asyncio.run(Launcher().examine(Path(sys.argv[1]), Settings(store=Path("."))))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has died")
+def test_no_examination_outlives_a_front_that_is_killed(tmp_path):
+    os.mkfifo(model := tmp_path / "model.onnx")  # the child waits for its bytes for ever
+    with subprocess.Popen([sys.executable, "-c", FRONT, str(model)], cwd=tmp_path) as front:
+        reader = os.open(model, os.O_WRONLY)  # returns when the child reads
+        front.kill()
+    poll = select.poll()
+    poll.register(reader, 0)
+    gone = poll.poll(WAIT * 1000)
+    os.close(reader)
+    assert gone, "the examination is still there"

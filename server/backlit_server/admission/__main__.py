@@ -22,6 +22,7 @@ from backlit_server.admission.trial import try_out
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.runtime import Runtime
 from backlit_server.methods import DEFAULT_METHOD, bind
+from backlit_server.parent import die_with_parent
 
 REFUSED = 3
 THREADS = 2
@@ -29,6 +30,7 @@ THREADS = 2
 
 def main() -> int:
     """Does what the command line says; the exit status."""
+    die_with_parent()
     parser = argparse.ArgumentParser(prog="backlit_server.admission", description=__doc__)
     parser.add_argument("action", choices=ACTIONS)
     parser.add_argument("model", type=Path)

@@ -5,7 +5,6 @@ os._exit, because an interpreter that shuts down while a thread is inside ONNX R
 """
 
 import argparse
-import ctypes
 import faulthandler
 import importlib
 import json
@@ -13,17 +12,16 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from backlit_proto.errors import BacklitError
+from backlit_server.parent import die_with_parent
 from backlit_server.workers.channel import Channel, Frame, Kind
 from backlit_server.workers.questions import Desk, Engine, failed
 
 ENGINE = "backlit_server.engine.engine:Engine"
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 log = logging.getLogger(__name__)
 
@@ -88,12 +86,6 @@ def listen(channel: Channel, desk: Desk) -> None:
     except Exception:
         log.exception("the worker cannot listen any more")
     os._exit(status)
-
-
-def die_with_parent() -> None:
-    """Asks Linux to kill this process with the thread that started it; elsewhere the socket's end has to do."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def parser() -> argparse.ArgumentParser:
