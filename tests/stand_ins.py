@@ -96,8 +96,8 @@ class FakeAdmission:
             raise BadModel("this is not an ONNX file")
         return CARD
 
-    async def export(self, model: Path, out: Path, layer: str, method: str, settings: Settings) -> None:
-        self.exported.append((layer, method))
+    async def export(self, model: Path, out: Path, asked: pb.ExportRequest, settings: Settings) -> None:
+        self.exported.append((asked.layer, asked.method or "grad-cam"))
         out.write_bytes(b"exported " + model.read_bytes())
 
 

@@ -46,9 +46,9 @@ async def test_an_export_is_written_whole_and_alone(launcher, model, settings, t
     model.write_text("succeed")
     out = tmp_path / "out" / "export.onnx"
     out.parent.mkdir()
-    await launcher.export(model, out, "/features/relu", "grad-cam", settings)
+    await launcher.export(model, out, pb.ExportRequest(layer="/features/relu"), settings)
     told = pb.Card.FromString(out.read_bytes()).producer
-    assert told == "export --layer /features/relu --method grad-cam"
+    assert told == "export --layer=/features/relu --method=grad-cam --weights=model.onnx.data"
     assert list(out.parent.iterdir()) == [out]
 
 
@@ -84,7 +84,7 @@ async def test_a_failed_export_leaves_no_file(launcher, model, settings, tmp_pat
     out = tmp_path / "out" / "export.onnx"
     out.parent.mkdir()
     with pytest.raises(BadModel):
-        await launcher.export(model, out, "", "grad-cam", settings)
+        await launcher.export(model, out, pb.ExportRequest(), settings)
     assert list(out.parent.iterdir()) == []
 
 

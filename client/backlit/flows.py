@@ -84,6 +84,7 @@ def upload_header(
         name=name,
         preprocessing=declared(preprocessing),
         class_names=list(class_names),
+        files=file.files,
     )
 
 

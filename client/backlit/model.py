@@ -1,5 +1,6 @@
 """A stored model and its verbs, blocking."""
 
+import io
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any, overload
 
 from backlit import flows
 from backlit.answers import Explanation, Partial, read_finals, read_partials
-from backlit.files import received, save
+from backlit.exports import kept, saved, weights_name
 from backlit.flows import Call
 from backlit.many import Conversation, Result
 from backlit.models import StoredModel, facts
@@ -104,10 +105,17 @@ class Model(StoredModel):
         method: str = "grad-cam",
         timeout: float | None = None,
     ) -> bytes | Path:
-        """The rewritten model as one ONNX file, written to `path` or returned as bytes; its digest is checked."""
-        request = pb.ExportRequest(model=self.digest, layer=layer, method=method)
-        parts = self.wire.responses(Call("Export", request), timeout)
-        return b"".join(received(parts)) if path is None else save(parts, Path(path))
+        """The rewritten model as one ONNX file, written to `path` or returned as bytes; its digest is checked.
+
+        A model of more than 2 GiB needs a path: its largest weights are written beside it, to `<path>.data`.
+        """
+        place, buffer = Path(path) if path is not None else None, io.BytesIO()
+        name = weights_name(place)
+        request = pb.ExportRequest(model=self.digest, layer=layer, method=method, weights_name=name)
+        with saved(place) if place else kept(buffer) as take:
+            for part in self.wire.responses(Call("Export", request), timeout):
+                take(part)
+        return place or buffer.getvalue()
 
     def update(
         self,

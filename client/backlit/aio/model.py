@@ -1,6 +1,7 @@
 """A stored model and its verbs for asyncio; the docstrings are in the blocking twin, `backlit.Model`."""
 
 import asyncio
+import io
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any, overload
 from backlit import flows
 from backlit.aio.wire import Wire
 from backlit.answers import Explanation, Partial, read_finals, read_partials
-from backlit.files import received, save
+from backlit.exports import kept, saved, weights_name
 from backlit.flows import Call
 from backlit.many import Conversation, Result
 from backlit.models import StoredModel, facts
@@ -92,9 +93,13 @@ class Model(StoredModel):
         timeout: float | None = None,
     ) -> bytes | Path:
         """As `backlit.Model.export`."""
-        request = pb.ExportRequest(model=self.digest, layer=layer, method=method)
-        parts = [part async for part in self.wire.responses(Call("Export", request), timeout)]
-        return b"".join(received(parts)) if path is None else await asyncio.to_thread(save, parts, Path(path))
+        place, buffer = Path(path) if path is not None else None, io.BytesIO()
+        name = weights_name(place)
+        request = pb.ExportRequest(model=self.digest, layer=layer, method=method, weights_name=name)
+        with saved(place) if place else kept(buffer) as take:
+            async for part in self.wire.responses(Call("Export", request), timeout):
+                await asyncio.to_thread(take, part)
+        return place or buffer.getvalue()
 
     async def update(
         self,

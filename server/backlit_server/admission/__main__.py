@@ -13,12 +13,12 @@ from pathlib import Path
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is imported
 
-import onnx
-from google.protobuf.message import DecodeError
-
-from backlit_proto.errors import BacklitError, BadModel
+from backlit_proto.errors import BacklitError
+from backlit_proto.parts import WEIGHTS
 from backlit_server.admission.card import card_of
 from backlit_server.admission.trial import try_out
+from backlit_server.admission.written import write
+from backlit_server.engine.files import ModelFile, read
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.runtime import Runtime
 from backlit_server.methods import DEFAULT_METHOD, bind
@@ -37,42 +37,33 @@ def main() -> int:
     parser.add_argument("--result", type=Path, required=True)
     parser.add_argument("--layer", default="")
     parser.add_argument("--method", default=DEFAULT_METHOD)
+    parser.add_argument("--weights", default=WEIGHTS, help="name of the second file, where there has to be one")
     arguments = parser.parse_args()
     try:
-        arguments.result.write_bytes(ACTIONS[arguments.action](arguments))
+        ACTIONS[arguments.action](arguments)
     except BacklitError as error:
         print(json.dumps({"reason": error.reason(), "message": error.message, "details": error.details}))
         return REFUSED
     return 0
 
 
-def card(arguments: argparse.Namespace) -> bytes:
-    """The card, after a trial run."""
+def card(arguments: argparse.Namespace) -> None:
+    """Writes the card, after a trial run."""
     file = read(arguments.model)
     runtime = Runtime("cpu", THREADS)
-    model = OpenModel(file, runtime)
-    return card_of(file, model, try_out(file, model, runtime)).SerializeToString()
+    model = OpenModel(file.model, runtime, file.folder)
+    arguments.result.write_bytes(card_of(file.model, model, try_out(file, model, runtime)).SerializeToString())
 
 
-def export(arguments: argparse.Namespace) -> bytes:
-    """The model with its features, its seed and the heatmap of a method."""
-    model = OpenModel(read(arguments.model), Runtime("cpu", THREADS))
-    return model.explained(arguments.method, arguments.layer, bind(arguments.method, {})).SerializeToString()
+def export(arguments: argparse.Namespace) -> None:
+    """Writes the model with its features, its seed and the heatmap of a method."""
+    file = read(arguments.model)
+    model = OpenModel(file.model, Runtime("cpu", THREADS), file.folder)
+    explained = model.explained(arguments.method, arguments.layer, bind(arguments.method, {}))
+    write(ModelFile(explained, file.folder), arguments.result, arguments.weights)
 
 
-ACTIONS: dict[str, Callable[[argparse.Namespace], bytes]] = {"card": card, "export": export}
-
-
-def read(path: Path) -> onnx.ModelProto:
-    """The uploaded file, parsed; BadModel when it is something else."""
-    data = path.read_bytes()
-    try:
-        model = onnx.load_model_from_string(data)
-    except DecodeError:
-        raise BadModel("the file is not an ONNX model: it cannot be parsed") from None
-    if not model.HasField("graph"):
-        raise BadModel("the file is not an ONNX model: it holds no graph")
-    return model
+ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {"card": card, "export": export}
 
 
 if __name__ == "__main__":

@@ -21,7 +21,9 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from backlit_proto import backlit_pb2 as pb
+from backlit_proto import parts
 from backlit_proto.errors import BacklitError, BadModel, Overloaded, revive
+from backlit_server.methods import DEFAULT_METHOD
 from backlit_server.settings import Settings
 
 COMMAND = (sys.executable, "-P", "-m", "backlit_server.admission")
@@ -49,15 +51,18 @@ class Launcher:
                 await _run([*self.command, "card", str(model), "--result", str(result)], settings.admission_seconds)
             return _card(result)
 
-    async def export(self, model: Path, out: Path, layer: str, method: str, settings: Settings) -> None:
+    async def export(self, model: Path, out: Path, asked: pb.ExportRequest, settings: Settings) -> None:
         """Writes the rewritten model to `out`, whole or not at all; refuses as examine() does."""
         with tempfile.TemporaryDirectory(prefix="backlit-", dir=out.parent) as folder:
             result = Path(folder) / "model.onnx"
-            asked = ["--result", str(result), "--layer", layer, "--method", method]
+            told = ["--result", str(result), f"--layer={asked.layer}", f"--method={asked.method or DEFAULT_METHOD}"]
+            told += [f"--weights={asked.weights_name or parts.WEIGHTS}"]
             async with self.turns:
-                await _run([*self.command, "export", str(model), *asked], settings.admission_seconds)
+                await _run([*self.command, "export", str(model), *told], settings.admission_seconds)
             if not result.is_file():
                 raise BadModel(NO_RESULT)
+            if (listing := parts.listing_beside(result)).exists():
+                os.replace(listing, parts.listing_beside(out))
             os.replace(result, out)
 
 

@@ -1,22 +1,22 @@
 """The trial run of an uploaded file: it runs, and what it was rewritten to computes the same."""
 
 import numpy as np
-import onnx
 
 from backlit_proto.errors import BadModel, BadQuestion
+from backlit_server.engine.files import ModelFile
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.runtime import Runtime
 from backlit_server.engine.trial import same, sample
 
 
-def try_out(file: onnx.ModelProto, model: OpenModel, runtime: Runtime) -> np.ndarray | None:
+def try_out(file: ModelFile, model: OpenModel, runtime: Runtime) -> np.ndarray | None:
     """The scores of one made-up image; None where its free sizes could not be guessed.
 
     BadModel when the uploaded file and its rewriting differ, or the file does not run at all.
     """
     inputs = sample(model.anatomy, 1, seed=0)
     try:
-        theirs = runtime.open(file).run(inputs)
+        theirs = runtime.open(file.model, file.folder).run(inputs)
         ours = model.forward(inputs)
     except BadQuestion as error:
         if any(n < 0 for spec in model.anatomy.inputs for n in spec.shape[1:]):

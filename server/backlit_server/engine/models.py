@@ -5,13 +5,15 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 
-from backlit_proto.errors import CorruptModel, NotExplainable, UnknownModel
+from backlit_proto.errors import NotExplainable
+from backlit_server.engine.files import verified
 from backlit_server.engine.inputs import expected_image
 from backlit_server.engine.runtime import Runtime, Session
 from backlit_server.engine.targets import Classes
@@ -54,8 +56,8 @@ class Head:
 class OpenModel:
     """One model: its anatomy and, by layer and method, its sessions."""
 
-    def __init__(self, file: onnx.ModelProto, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, file: onnx.ModelProto, runtime: Runtime, folder: Path | None = None) -> None:
+        self._open = partial(runtime.open, folder=folder)
         self._graph = canonical(file)
         self._backbones: dict[str, Backbone] = {}
         self._seeded: dict[tuple[str, bool], onnx.ModelProto] = {}
@@ -75,7 +77,7 @@ class OpenModel:
             made = cut(self._graph, layer, self.anatomy.scores.name)
             # Asked by the name of its node, a layer is the same tensor and shares its sessions.
             if made.layer not in self._backbones:
-                self._backbones[made.layer] = Backbone(self._runtime.open(made.backbone), made)
+                self._backbones[made.layer] = Backbone(self._open(made.backbone), made)
             self._backbones[layer] = self._backbones[made.layer]
         return self._backbones[layer]
 
@@ -83,7 +85,7 @@ class OpenModel:
         """The method at this cut."""
         key = (cut.layer, method, repr(sorted(parameters.items())))
         if key not in self._heads:
-            session = self._runtime.open(self.head_graph(cut, method, parameters))
+            session = self._open(self.head_graph(cut, method, parameters))
             graphs = self._backbones[cut.layer].session.digest + session.digest
             self._heads[key] = Head(session, hashlib.sha256(graphs.encode()).hexdigest())
         return self._heads[key]
@@ -141,7 +143,7 @@ class OpenModel:
     def _plain(self) -> Backbone:
         if "" not in self._backbones:
             graph = with_outputs(self._graph, [self.anatomy.scores.name])
-            self._backbones[""] = Backbone(self._runtime.open(graph), None)
+            self._backbones[""] = Backbone(self._open(graph), None)
         return self._backbones[""]
 
 
@@ -156,9 +158,8 @@ class Models:
     def get(self, digest: str) -> OpenModel:
         """The open model of this digest, its bytes verified when they are read."""
         if digest not in self._open:
-            self._open[digest] = OpenModel(
-                verified(self._store / "models" / digest / "model.onnx", digest), self._runtime
-            )
+            file = verified(self._store / "models" / digest / "model.onnx", digest)
+            self._open[digest] = OpenModel(file.model, self._runtime, file.folder)
             if len(self._open) > MOST_MODELS:
                 self._open.popitem(last=False)
         self._open.move_to_end(digest)
@@ -166,14 +167,3 @@ class Models:
 
     def forget(self, digest: str) -> None:
         self._open.pop(digest, None)
-
-
-def verified(file: Path, digest: str) -> onnx.ModelProto:
-    """The stored model; CorruptModel when the bytes are not those that were uploaded."""
-    try:
-        data = file.read_bytes()
-    except FileNotFoundError:
-        raise UnknownModel(f"there is no model {digest[:12]} any more: it was deleted") from None
-    if hashlib.sha256(data).hexdigest() != digest:
-        raise CorruptModel(f"the stored bytes of model {digest[:12]} were changed: delete it and upload it again")
-    return onnx.load_model_from_string(data)

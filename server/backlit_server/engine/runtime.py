@@ -6,6 +6,7 @@ import hashlib
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,13 +45,15 @@ class Runtime:
         ordinal = device.partition(":")[2] or "0"
         self.device = f"cuda:{ordinal}" if self.provider == CUDA else "cpu"
 
-    def open(self, model: onnx.ModelProto) -> "Session":
-        """A session of a model; BadModel when the runtime refuses it."""
+    def open(self, model: onnx.ModelProto, folder: Path | None = None) -> "Session":
+        """A session of a model, with the weights that stayed outside it in `folder`; BadModel when it is refused."""
         options = onnxruntime.SessionOptions()
         options.use_per_session_threads = False
         options.log_severity_level = QUIET
         options.add_session_config_entry("session.load_model_format", "ONNX")
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        if folder:
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
         data = model.SerializeToString()
         try:
             session = onnxruntime.InferenceSession(data, options, providers=self._wanted)

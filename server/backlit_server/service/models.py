@@ -12,7 +12,8 @@ import grpc
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto import backlit_pb2_grpc as services
-from backlit_proto.errors import Overloaded
+from backlit_proto.errors import BadQuestion, Overloaded
+from backlit_proto.parts import MODEL, digest_of, files_in, flat, listing_beside
 from backlit_server.methods import DEFAULT_METHOD
 from backlit_server.service import descriptions, uploads
 from backlit_server.service.logs import note
@@ -64,12 +65,12 @@ class ModelService(services.ModelServiceServicer):
 
     async def _take(self, header: pb.UploadHeader, parts: uploads.Parts) -> None:
         """From the first chunk to a model that everybody sees; what is refused on the way is never seen."""
-        upload = self._store.upload(header.digest, header.size)
+        upload = self._store.upload(header.digest, header.size, header.files)
         try:
             await uploads.receive(parts, upload, header.offset)
             card = await uploads.examined(upload, self._admission, self._settings)
             descriptions.check_class_names(len(header.class_names), card)
-            model = pb.Model(digest=header.digest, size=header.size, card=card)
+            model = pb.Model(digest=header.digest, size=header.size, card=card, files=header.files)
             model.uploaded.GetCurrentTime()
             await uploads.landed(self._store.admit, upload, model)
         finally:
@@ -128,15 +129,18 @@ class ModelService(services.ModelServiceServicer):
         return pb.DeleteResponse()
 
     async def Export(self, request: pb.ExportRequest, context: Context) -> AsyncIterator[pb.ExportResponse]:
+        if request.weights_name and not (flat(request.weights_name) and request.weights_name != MODEL):
+            raise BadQuestion(f"{request.weights_name[:300]!r} is no name for a file beside {MODEL!r}")
         digest = await asyncio.to_thread(self._store.resolve, request.model)
         note(model=digest, method=request.method or DEFAULT_METHOD)
         model, out = await asyncio.to_thread(self._store.verify, digest), self._store.temporary()
         try:
-            await self._admission.export(model, out, request.layer, request.method or DEFAULT_METHOD, self._settings)
+            await self._admission.export(model, out, request, self._settings)
             async for response in _sent(out):
                 yield response
         finally:
-            out.unlink(missing_ok=True)
+            for left in (out, listing_beside(out)):
+                left.unlink(missing_ok=True)
 
     def _told(self, model: pb.Model) -> pb.Model:
         """The model with the execution provider that serves it now."""
@@ -146,12 +150,16 @@ class ModelService(services.ModelServiceServicer):
 
 
 async def _sent(path: Path) -> AsyncIterator[pb.ExportResponse]:
-    """The file in chunks; size and digest come with the first."""
+    """The files in chunks; what they are comes with the first."""
+    files = files_in(path)
     with path.open("rb") as file:
-        digest = await asyncio.to_thread(lambda: hashlib.file_digest(file, "sha256").hexdigest())
-        size = file.tell()
+        if len(files) == 1:
+            digest = await asyncio.to_thread(lambda: hashlib.file_digest(file, "sha256").hexdigest())
+            first = pb.ExportResponse(size=files[0].size, digest=digest)
+        else:
+            first = pb.ExportResponse(size=sum(f.size for f in files), digest=digest_of(files), files=files)
         file.seek(0)
-        first = pb.ExportResponse(chunk=await asyncio.to_thread(file.read, CHUNK), size=size, digest=digest)
+        first.chunk = await asyncio.to_thread(file.read, CHUNK)
         yield first
         while chunk := await asyncio.to_thread(file.read, CHUNK):
             yield pb.ExportResponse(chunk=chunk)

@@ -1,6 +1,7 @@
 """The models of one server, in a folder that several processes may share.
 
-    models/<digest>/model.onnx   the uploaded bytes
+    models/<digest>/model.onnx   the uploaded bytes: of all files, one after the other, the model itself last
+    models/<digest>/model.files  which files these are, where they are several
     models/<digest>/model.json   the Model message: card, preprocessing, class names, time
     names/<name>                 the digest it points to
     uploads/                     parts of uploads, and everything that is not finished
@@ -10,21 +11,21 @@ unfinished thing lies in uploads/ while the lock is free was left behind by a cr
 """
 
 import difflib
-import hashlib
 import logging
 import os
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from backlit_proto import backlit_pb2 as pb
+from backlit_proto import parts
 from backlit_proto.errors import BadQuestion, BadUpload, CorruptModel, UnknownModel
 from backlit_server.store import durable, names, records
-from backlit_server.store.upload import Upload
+from backlit_server.store.upload import MB, Upload
 
 LOG = logging.getLogger(__name__)
 PREFIX = re.compile(r"[0-9a-f]{8,64}")
@@ -39,7 +40,7 @@ class Store:
         self._limit = limit
         self._models, self._names, self._uploads = root / "models", root / "names", root / "uploads"
         self._records = records.Records()
-        self._sound: dict[str, records.Signature] = {}
+        self._sound: dict[str, tuple[records.Signature, bytes]] = {}
 
     def open(self) -> None:
         """Makes the folders where they are missing and sweeps what a crash left behind."""
@@ -98,14 +99,14 @@ class Store:
         """The file, whose bytes are those of the upload; CorruptModel when they are not. Hashed once a change."""
         path = self.path(digest)
         try:
-            signature = records.signature(path)
-            if self._sound.get(digest) != signature:
+            signature, files = records.signature(path), parts.files_in(path, digest)
+            if self._sound.get(digest) != (signature, parts.listing(files)):
                 with path.open("rb") as file:
-                    if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                    if parts.damaged(files, digest, iter(lambda: file.read(MB), b"")):
                         raise CorruptModel(
                             f"the stored bytes of model {digest[:16]} are not those of its upload: upload it again"
                         )
-                self._sound[digest] = signature
+                self._sound[digest] = signature, parts.listing(files)
         except FileNotFoundError:
             raise UnknownModel(f"there is no model {digest[:16]!r}; {self._hint(digest)}") from None
         return path
@@ -123,11 +124,13 @@ class Store:
         part = self._part(digest)
         return part.stat().st_size if part.is_file() else 0
 
-    def upload(self, digest: str, size: int) -> Upload:
-        """An upload that has not begun; nothing is touched yet."""
+    def upload(self, digest: str, size: int, files: Sequence[pb.File] = ()) -> Upload:
+        """An upload that has not begun; nothing is touched yet. `files` are those of a model of several."""
         if size <= 0:
             raise BadUpload("the header declares no size: a model has at least 1 byte")
-        return Upload(self._part(digest), digest, size, self._free)
+        if files:
+            parts.check(files, digest, size)
+        return Upload(self._part(digest), digest, size, files, self._free)
 
     def admit(self, upload: Upload, model: pb.Model) -> None:
         """Makes a finished, examined upload visible."""
@@ -140,10 +143,13 @@ class Store:
             new.mkdir()
             try:
                 durable.create(new / "model.json", records.encoded(model))
+                if upload.files:
+                    durable.create(parts.listing_beside(new / "model.onnx"), parts.listing(upload.files))
                 os.rename(upload.part, new / "model.onnx")
                 durable.sync(new)
                 self._remove(digest)
                 os.rename(new, self._models / digest)
+                parts.listing_beside(upload.part).unlink(missing_ok=True)
             finally:
                 self._sweep(new)
             durable.sync(self._models)

@@ -1,12 +1,13 @@
 """One model on its way in: a part file that grows, and outlives a broken connection."""
 
 import fcntl
-import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import FileIO
 from pathlib import Path
 
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto import parts
 from backlit_proto.errors import BadUpload, Busy, Overloaded, WrongOffset
 from backlit_server.store import durable
 
@@ -16,16 +17,18 @@ MB = 1024 * 1024
 class Upload:
     """begin, append ..., finish, and in any case close; the part stays for a later upload unless it is discarded.
 
-    A lock on the part keeps other threads and processes out until close. `free` tells how many bytes the store takes.
+    A lock on the part keeps other threads and processes out until close. `free` tells how many bytes the store takes,
+    `files` which files the bytes are, in order; none: one.
     """
 
-    def __init__(self, part: Path, digest: str, size: int, free: Callable[[], int]) -> None:
+    def __init__(self, part: Path, digest: str, size: int, files: Sequence[pb.File], free: Callable[[], int]) -> None:
         self.part = part
         self.digest = digest
         self.size = size
+        self.files = files
         self.committed = 0
         self._free = free
-        self._hash = hashlib.sha256()
+        self._found = parts.Fingerprint(files or [pb.File(name=parts.MODEL, size=size, digest=digest)])
         self._file: FileIO | None = None
 
     def begin(self, offset: int) -> None:
@@ -46,7 +49,7 @@ class Upload:
             )
         self._reserve()
         while block := self._file.read(MB):
-            self._hash.update(block)
+            self._found.update(block)
 
     def _reserve(self) -> None:
         missing, free = self.size - self.committed, self._free()
@@ -64,7 +67,7 @@ class Upload:
             raise BadUpload(f"more bytes than the {self.size} declared were sent")
         with durable.room():
             durable.append(self._open().fileno(), chunk)
-        self._hash.update(chunk)
+        self._found.update(chunk)
         self.committed += len(chunk)
 
     def finish(self) -> Path:
@@ -74,19 +77,23 @@ class Upload:
                 f"the upload ended after {self.committed} of {self.size} bytes; go on at offset {self.committed}",
                 committed=str(self.committed),
             )
-        if self._hash.hexdigest() != self.digest:
+        if wrong := self._found.wrong():
             self.discard()
+            file, found = wrong
             raise BadUpload(
-                f"the {self.size} bytes have SHA-256 {self._hash.hexdigest()}, not {self.digest} as declared; "
-                "they are dropped: upload the file again"
+                f"the {file.size} bytes of {file.name!r} have SHA-256 {found}, not {file.digest} as declared; "
+                "all that came is dropped: upload the model again"
             )
         with durable.room():
             os.fsync(self._open().fileno())
+            if self.files:
+                durable.write(parts.listing_beside(self.part), parts.listing(self.files), self.part.parent)
         return self.part
 
     def discard(self) -> None:
         """Forgets the bytes."""
         self.part.unlink(missing_ok=True)
+        parts.listing_beside(self.part).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Lets others go on with the part."""
