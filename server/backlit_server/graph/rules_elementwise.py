@@ -7,15 +7,25 @@ from typing import Any
 import numpy as np
 
 from backlit_proto.errors import NotDifferentiable
+from backlit_server.graph.masks import where_between
 from backlit_server.graph.sym import Array
+
+SIX = 6  # a Clip from 0 to 6 is how ReLU6 is written
 
 
 def clip(g: Array, y: Array, x: Array, lo: Array, hi: Array) -> tuple[Any, ...]:
     """Where the bounds cross (lo > hi), y is hi everywhere."""
+    if is_relu6(lo, hi):
+        return where_between(g, y, SIX), lambda: np.where(x < lo, g, 0), lambda: np.where(x > hi, g, 0)
     inside = np.where(x == y, g, 0)
     if lo is not None and hi is not None:
         return inside, lambda: np.where((x < lo) & (lo <= hi), g, 0), lambda: np.where((x > hi) | (lo > hi), g, 0)
     return inside, lambda: np.where(x < lo, g, 0), lambda: np.where(x > hi, g, 0)
+
+
+def is_relu6(lo: Array, hi: Array) -> bool:
+    """Whether these are the bounds of a ReLU6."""
+    return all(b is not None and b.value is not None and b.value == at for b, at in ((lo, 0), (hi, SIX)))
 
 
 def dropout(g: Any, y: Any, x: Array, ratio: Array, training: Array, **_: Any) -> tuple[Any, ...]:

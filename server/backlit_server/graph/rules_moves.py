@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
+from backlit_server.graph.crops import cropped
 from backlit_server.graph.sym import HALVES, Array, zeros
 
 
@@ -84,8 +85,20 @@ def pad(g: Array, y: Array, x: Array, pads: Array, value: Array, axes: Array, mo
     """A constant border is cut off again; the value's gradient is what lies on the border."""
     if mode != "constant":
         return moved("Pad")(g, y, x, pads, None, axes, mode=mode), None, None
-    inner = g.op("Pad", -pads, None, axes).declared(x.kind.shape)
-    return inner, None, lambda: (g * x.zeros().op("Pad", pads, 1, axes)).sum()
+    return (
+        lambda: _without_border(g, x, pads, axes).declared(x.kind.shape),
+        None,
+        lambda: (g * x.zeros().op("Pad", pads, 1, axes)).sum(),
+    )
+
+
+def _without_border(g: Array, x: Array, pads: Array, axes: Array) -> Array:
+    """What a Pad had added, cut off again."""
+    if axes is None and pads.value is not None and x.rank > 2:
+        begin, end = pads.value.reshape(2, -1)
+        if pads.value.min() >= 0 and not begin[:2].any() and not end[:2].any():
+            return cropped(g, begin[2:], end[2:])
+    return g.op("Pad", -pads, None, axes)
 
 
 def tile(g: Array, y: Array, x: Array, repeats: Array) -> Array:

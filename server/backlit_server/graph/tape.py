@@ -56,8 +56,7 @@ class Tape:
         self._constants: dict[str, np.ndarray] = {}
         self._nodes: list[NodeProto] = []
         self._emitted: dict[tuple[Any, ...], tuple[str, ...]] = {}
-        self._repeated: dict[str, str] = {}
-        self._products: dict[str, Sequence[str]] = {}
+        self._makers: dict[str, NodeProto] = {}
         for node in model.graph.node:
             self._note(node)
 
@@ -95,15 +94,24 @@ class Tape:
             return self._constants[name]
         return numpy_helper.to_array(self._given[name]) if self.constant_here(name) else None
 
+    def maker(self, name: str) -> NodeProto | None:
+        """The node that computes a tensor, of the model or of this tape; None for what is given."""
+        return self._makers.get(name)
+
     def repeated_from(self, name: str) -> str | None:
         """The tensor of the same rank that Expand made this one of, None where it was made otherwise."""
-        source = self._repeated.get(name)
-        shapes = [self.kinds[n].shape if n in self.kinds else None for n in (source or "", name)]
-        return source if all(shapes) and len(shapes[0] or ()) == len(shapes[1] or ()) else None
+        node = self._makers.get(name)
+        while node is not None and node.op_type == "Identity":
+            node = self._makers.get(node.input[0])
+        if node is None or node.op_type != "Expand":
+            return None
+        shapes = [self.kinds[n].shape if n in self.kinds else None for n in (node.input[0], name)]
+        return node.input[0] if all(shapes) and len(shapes[0] or ()) == len(shapes[1] or ()) else None
 
     def factors(self, name: str) -> Sequence[str]:
         """What was multiplied on this tape to make a tensor, none where it was made otherwise."""
-        return self._products.get(name, ())
+        node = self._makers.get(name)
+        return node.input if node is not None and node.op_type == "Mul" else ()
 
     def small(self, name: str) -> bool:
         """Whether a tensor is known to be small enough to be computed here and stored."""
@@ -150,13 +158,8 @@ class Tape:
         return tuple(node.output)
 
     def _note(self, node: NodeProto) -> None:
-        """Remembers what later nodes can do without: repetitions, and products that are summed."""
-        if node.op_type == "Mul":
-            self._products[node.output[0]] = node.input
-        if node.op_type == "Expand":
-            self._repeated[node.output[0]] = node.input[0]
-        elif node.op_type == "Identity" and node.input[0] in self._repeated:
-            self._repeated[node.output[0]] = self._repeated[node.input[0]]
+        """Remembers what later nodes can look through: repetitions, products, convolutions that are cropped."""
+        self._makers.update(dict.fromkeys(node.output, node))
 
     def _infer(self, node: NodeProto) -> None:
         schema = defs.get_schema(node.op_type, self.opset)

@@ -8,8 +8,8 @@ broadcasting, nor repeat what they left small: the walk does (broadcast.py).
 
 A variant is this table plus a row: GUIDED = VJPS | {"Relu": lambda g, y, x: np.where((y > 0) & (g > 0), g, 0)}.
 
-At a kink: Relu'(0) = 0, Abs'(0) = 0, a Clip passes the gradient on its bounds, equal maxima share it, a MaxPool gives
-it to the first.
+At a kink: Relu'(0) = 0, Abs'(0) = 0, a Clip passes the gradient on its bounds (but for 0 and 6: that is ReLU6, which
+does not), equal maxima share it, a MaxPool gives it to the first.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,6 +26,7 @@ from backlit_server.graph import rules_norm as norm
 from backlit_server.graph import rules_pool as pool
 from backlit_server.graph import rules_quantised as quantised
 from backlit_server.graph import rules_scatter as scatter
+from backlit_server.graph.masks import where_positive
 from backlit_server.graph.rules_reduce import product, reduction, shared
 from backlit_server.graph.rules_resize import resize
 
@@ -69,7 +70,7 @@ VJPS: Mapping[str, Rule] = {
     "Pow":                   elementwise.power,
     "PRelu":                 lambda g, y, x, slope: (np.where(x < 0, g * slope, g), np.where(x < 0, g * x, 0)),
     "Reciprocal":            lambda g, y, x: -g * y * y,
-    "Relu":                  lambda g, y, x: np.where(y > 0, g, 0),
+    "Relu":                  lambda g, y, x: where_positive(g, y),
     "Selu":                  lambda g, y, x, alpha, gamma: np.where(x > 0, g * gamma, g * (y + alpha * gamma)),
     "Shrink":                lambda g, y, x, lambd, bias: np.where(abs(x) > lambd, g, 0),
     "Sigmoid":               lambda g, y, x: g * y * (1 - y),
