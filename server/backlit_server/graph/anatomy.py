@@ -79,9 +79,10 @@ def examine(model: ModelProto) -> Anatomy:
     found = scores(wires)
     path = on_paths(wires, found.name)
     axes = axes_of_tensors(wires)
-    candidates = tuple(layer for layer in layers(wires, path, axes) if layer.name != found.name)
-    default, reason = _default(wires, candidates, path)
     inputs = tuple(_spec(wires, name, layout(wires, name)) for name in wires.inputs)
+    images = [spec.name for spec in inputs if spec.layout]
+    candidates = tuple(layer for layer in layers(wires, path, axes, images) if layer.name != found.name)
+    default, reason = _default(wires, candidates, path)
     return Anatomy(
         inputs=inputs,
         outputs=tuple(_spec(wires, name) for name in wires.outputs),

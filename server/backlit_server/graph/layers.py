@@ -1,11 +1,11 @@
 """The tensors a heatmap can be asked at: maps of features on the way from the image to the scores."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from onnx import NodeProto, helper
 
-from backlit_server.graph.paths import crossed_by_all
+from backlit_server.graph.paths import crossed_by_all, dependent
 from backlit_server.graph.wiring import Wiring
 
 NCHW = "NCHW"
@@ -43,9 +43,14 @@ class Layer:
         return f"{height}x{width}, {channels} channels, after {self.operator}"
 
 
-def layers(wires: Wiring, path: frozenset[str], axes: Mapping[str, str]) -> tuple[Layer, ...]:
-    """The candidates in the order of the graph: float maps of more than one position that an operator computed."""
-    return tuple(_layers(wires, path, axes, crossed_by_all(wires, path)))
+def layers(
+    wires: Wiring, path: frozenset[str], axes: Mapping[str, str], images: Collection[str]
+) -> tuple[Layer, ...]:
+    """The candidates in the order of the graph: float maps of more than one position that an operator computed.
+
+    Which of them lie on every path is asked of the paths from the images: other inputs may join the scores elsewhere.
+    """
+    return tuple(_layers(wires, path, axes, crossed_by_all(wires, path & dependent(wires, images))))
 
 
 def _layers(wires: Wiring, path: frozenset[str], axes: Mapping[str, str], crossed: frozenset[str]) -> Iterator[Layer]:

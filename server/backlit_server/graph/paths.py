@@ -1,13 +1,15 @@
 """The paths on which values, and not only shapes, flow from the inputs to the scores."""
 
+from collections.abc import Iterable
+
 from backlit_server.graph.wiring import Wiring
 
 SHAPE_READERS = frozenset(("Shape", "Size"))  # what these return does not depend on the values they are given
 
 
-def dependent(wires: Wiring) -> frozenset[str]:
-    """The tensors whose values depend on the values of an input; shapes alone do not count."""
-    found = set(wires.inputs)
+def dependent(wires: Wiring, inputs: Iterable[str] = ()) -> frozenset[str]:
+    """The tensors whose values depend on the values of these inputs, or of any; shapes alone do not count."""
+    found = set(inputs or wires.inputs)
     for node, names in zip(wires.nodes, wires.reads, strict=True):
         if node.op_type not in SHAPE_READERS and not found.isdisjoint(names):
             found.update(name for name in node.output if name)
@@ -29,7 +31,7 @@ def on_paths(wires: Wiring, scores: str) -> frozenset[str]:
 
 
 def crossed_by_all(wires: Wiring, path: frozenset[str]) -> frozenset[str]:
-    """The tensors of the path that every way from input to scores crosses.
+    """The tensors of the path that every way from its inputs to the scores crosses.
 
     One sweep in the order of the nodes: where the only tensor still to be read is the one just
     made, no way leads past it.
