@@ -11,7 +11,7 @@ from backlit_server.graph.head import OTHER, Head, head
 from backlit_server.graph.layers import Layer, axes_of_tensors, layers, sizes
 from backlit_server.graph.layout import layout
 from backlit_server.graph.paths import on_paths
-from backlit_server.graph.scores import Scores, scores
+from backlit_server.graph.scores import Scores, all_scores, named
 from backlit_server.graph.tape import opset_of
 from backlit_server.graph.wiring import Wiring, wiring
 
@@ -45,11 +45,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """All of it. `layers` are in the order of the graph; `default_layer` is "" where there is none to look at."""
+    """All of it. `layers` are in the order of the graph; `default_layer` is "" where there is none to look at.
+
+    `scores` are those explained, `candidates` those of all outputs, the default first.
+    """
 
     inputs: tuple[Spec, ...]
     outputs: tuple[Spec, ...]
     scores: Scores
+    candidates: tuple[Scores, ...]
     layers: tuple[Layer, ...]
     default_layer: str
     default_layer_reason: str
@@ -70,15 +74,17 @@ class Anatomy:
         return self.axes[tensor]
 
 
-def examine(model: ModelProto) -> Anatomy:
+def examine(model: ModelProto, asked: str = "") -> Anatomy:
     """The anatomy of a canonical model; NotExplainable where no output depends on an input through floats.
 
+    `asked` names the scores to explain, "" the default ones; BadQuestion where there are none of this name.
     Opset and IR version are those of the model given here: who wants the uploaded file's asks the file.
     """
     wires = wiring(model)
-    found = scores(wires)
-    path = on_paths(wires, found.name)
     axes = axes_of_tensors(wires)
+    among = all_scores(wires, axes)
+    found = named(wires, axes, among, asked) if asked else among[0]
+    path = on_paths(wires, found.name)
     inputs = tuple(_spec(wires, name, layout(wires, name)) for name in wires.inputs)
     images = [spec.name for spec in inputs if spec.layout]
     candidates = tuple(layer for layer in layers(wires, path, axes, images) if layer.name != found.name)
@@ -87,6 +93,7 @@ def examine(model: ModelProto) -> Anatomy:
         inputs=inputs,
         outputs=tuple(_spec(wires, name) for name in wires.outputs),
         scores=found,
+        candidates=among,
         layers=candidates,
         default_layer=default,
         default_layer_reason=reason,
