@@ -13,7 +13,10 @@ from backlit_server.graph.layout import layout
 from backlit_server.graph.paths import on_paths
 from backlit_server.graph.scores import Scores, all_scores, named
 from backlit_server.graph.tape import opset_of
+from backlit_server.graph.wayback import SELECTIONS
 from backlit_server.graph.wiring import Wiring, wiring
+
+CHOOSE = SELECTIONS | {"NonMaxSuppression"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class Batch:
 class Anatomy:
     """All of it. `layers` are in the order of the graph; `default_layer` is "" where there is none to look at.
 
-    `scores` are those explained, `candidates` those of all outputs, the default first.
+    `scores` are those explained, `candidates` those of all outputs, the default first. `selected` are the outputs that
+    depend on which of several values is the largest.
     """
 
     inputs: tuple[Spec, ...]
@@ -64,6 +68,7 @@ class Anatomy:
     producer: str
     parameters: int
     operators: tuple[str, ...]
+    selected: frozenset[str]
     axes: Mapping[str, str]
 
     def axes_of(self, tensor: str) -> str:
@@ -104,6 +109,7 @@ def examine(model: ModelProto, asked: str = "") -> Anatomy:
         producer=" ".join(part for part in (model.producer_name, model.producer_version) if part),
         parameters=sum(math.prod(t.dims) for t in model.graph.initializer if _learned(wires, t.name)),
         operators=tuple(sorted({n.op_type for n in wires.nodes if not path.isdisjoint(n.output)})),
+        selected=_selected(wires),
         axes=axes | {spec.name: spec.layout for spec in inputs if spec.layout},
     )
 
@@ -122,6 +128,12 @@ def _default(wires: Wiring, candidates: tuple[Layer, ...], path: frozenset[str])
     if path.isdisjoint(wires.inputs):
         return "", "the model computes in integers throughout; upload the float model that it was made from"
     return "", "between image and scores no convolution or pooling makes a spatial tensor"
+
+
+def _selected(wires: Wiring) -> frozenset[str]:
+    chosen = [name for node in wires.nodes if node.op_type in CHOOSE for name in node.output]
+    made = {name for k in wires.downstream(chosen) for name in wires.nodes[k].output}
+    return frozenset(made.union(chosen).intersection(wires.outputs))
 
 
 def _spec(wires: Wiring, name: str, order: str = "") -> Spec:

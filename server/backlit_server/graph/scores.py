@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from onnx import helper
+
 from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.graph.detectors import Detector, detector
+from backlit_server.graph.layers import sizes
 from backlit_server.graph.paths import dependent
 from backlit_server.graph.tasks import SIGMOID, Task, number_of_values, task
 from backlit_server.graph.wayback import Origin, origin
@@ -24,10 +27,12 @@ class Scores:
     """What is explained: the tensor, the graph output it leads to, and the activation left out ("" for none).
 
     `activated` is the tensor after that activation, of the scores' own layout. `binary`: one score an image behind a
-    sigmoid, which speaks for class 1 and against class 0.
+    sigmoid, which speaks for class 1 and against class 0. Sizes that the file leaves open are -1 in `shape`.
     """
 
     name: str
+    dtype: str
+    shape: tuple[int, ...]
     output: str
     activation: str
     activated: str
@@ -74,7 +79,9 @@ def named(wires: Wiring, axes: Mapping[str, str], among: tuple[Scores, ...], nam
             f"the input; the nearest are {', '.join(close)}"
         )
     itself = Origin(name, "", name, "", None)
-    return Scores(name, name, "", name, False, f"{name!r}, as the question says", task(wires, itself, axes, None))
+    said = f"{name!r}, as the question says"
+    kind = task(wires, itself, axes, None)
+    return Scores(name, _dtype(wires, name), sizes(wires, name), name, "", name, False, said, kind)
 
 
 def _behind(wires: Wiring, axes: Mapping[str, str], output: str) -> Scores | None:
@@ -87,6 +94,8 @@ def _behind(wires: Wiring, axes: Mapping[str, str], output: str) -> Scores | Non
     direct = not head and found.direct
     return Scores(
         name=found.name,
+        dtype=_dtype(wires, found.name),
+        shape=sizes(wires, found.name),
         output=output,
         activation=found.activation,
         activated=output if direct else found.activated,
@@ -94,6 +103,10 @@ def _behind(wires: Wiring, axes: Mapping[str, str], output: str) -> Scores | Non
         explanation=f"{_which(wires, output, found, head)}; {WHY[found.activation]}",
         task=kind,
     )
+
+
+def _dtype(wires: Wiring, name: str) -> str:
+    return helper.tensor_dtype_to_np_dtype(wires.kinds[name].dtype).name
 
 
 def _which(wires: Wiring, output: str, found: Origin, head: Detector | None) -> str:
