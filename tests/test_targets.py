@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ NHWC = about("segmentation", "HWC")
 DETECTOR = about("detection", "AC", "Sigmoid")
 
 
-def cosine(y: np.ndarray) -> float:
+def cosine(y: np.ndarray) -> Any:
     return y @ REFERENCE / math.sqrt((y @ y) * (REFERENCE @ REFERENCE))
 
 
@@ -59,7 +60,7 @@ class Case:
     wanted: Wanted
     said: Scores
     scores: np.ndarray
-    formula: Callable[[np.ndarray], float]
+    formula: Callable[[np.ndarray], Any]
 
 
 CASES = {
@@ -109,7 +110,7 @@ def test_the_score_is_t_and_the_seed_its_gradient(name: str):
     assert seed == pytest.approx(differences(case.formula, case.scores), abs=1e-7)
 
 
-def differences(formula: Callable[[np.ndarray], float], y: np.ndarray) -> np.ndarray:
+def differences(formula: Callable[[np.ndarray], Any], y: np.ndarray) -> np.ndarray:
     """The gradient by central differences."""
     step = 1e-6
     found = np.zeros_like(y)
