@@ -15,7 +15,9 @@ from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NotImp
 import plain
 from backlit_server.graph import differentiate
 from backlit_server.graph.vjp import FLAT, VJPS
-from vjp_cases import CASES, Case
+from vjp_cases import CASES as PLAIN
+from vjp_cases import Case
+from vjp_cases_images import IMAGES
 
 Feeds = dict[str, np.ndarray]
 DTYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64}
@@ -23,6 +25,7 @@ DTYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 SINGLE = {"Celu", "ConvTranspose", "DequantizeLinear", "Erf", "Gelu", "GlobalLpPool", "LRN", "Resize", "Shrink"}
 SINGLE |= {"GroupNormalization"}  # computes its statistics in single precision whatever its type
 
+CASES = PLAIN | IMAGES
 ROWS = [(op, k, free) for op, cases in CASES.items() for k in range(len(cases)) for free in (False, True)]
 
 

@@ -16,6 +16,7 @@ from backlit_proto.errors import NotExplainable
 from backlit_server.engine.files import verified
 from backlit_server.engine.inputs import expected_image
 from backlit_server.engine.runtime import Runtime, Session
+from backlit_server.engine.targets import Classes
 from backlit_server.engine.trial import batches
 from backlit_server.graph import (
     Cut,
@@ -53,28 +54,17 @@ class Head:
 
 
 class OpenModel:
-    """One model with the scores it explains ("": the default): its anatomy and, by layer and method, its sessions."""
+    """One model: its anatomy and, by layer and method, its sessions."""
 
-    def __init__(self, file: onnx.ModelProto, runtime: Runtime, folder: Path | None = None, scores: str = "") -> None:
+    def __init__(self, file: onnx.ModelProto, runtime: Runtime, folder: Path | None = None) -> None:
         self._open = partial(runtime.open, folder=folder)
-        self._look = partial(OpenModel, runtime=runtime, folder=folder)
-        self._explaining: dict[str, OpenModel] = {}
+        self._graph = canonical(file)
         self._backbones: dict[str, Backbone] = {}
         self._seeded: dict[tuple[str, bool], onnx.ModelProto] = {}
         self._heads: dict[tuple[str, str, str], Head] = {}
-        graph = canonical(file)
-        self.anatomy = examine(graph, scores)
-        # What targets need beside the scores is computed by every forward pass anyway.
-        self._graph = with_outputs(graph, self.anatomy.scores.beside)
+        self.anatomy = examine(self._graph)
+        self.classes = Classes(binary=self.anatomy.scores.binary)
         self.image = expected_image(self.anatomy)
-
-    def explaining(self, scores: str) -> "OpenModel":
-        """The same model with another tensor as its scores ("": the default)."""
-        if not scores or scores == self.anatomy.scores.name:
-            return self
-        if scores not in self._explaining:
-            self._explaining[scores] = self._look(self._graph, scores=scores)
-        return self._explaining[scores]
 
     def backbone(self, method: str, layer: str) -> Backbone:
         """What a method needs of the forward pass, at a tensor or node by name ("": the default layer)."""

@@ -1,6 +1,7 @@
 """Reverse-mode differentiation of a graph: the walk. It knows no operator by name; VJPS does."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from onnx import ModelProto, NodeProto
@@ -8,6 +9,7 @@ from onnx import ModelProto, NodeProto
 from backlit_proto.errors import BadQuestion, NotDifferentiable
 from backlit_server.graph.broadcast import fitted
 from backlit_server.graph.canonical import canonical
+from backlit_server.graph.definition import Definition
 from backlit_server.graph.gradient_path import Blocker, Path, blockers, depends, label, name_of, path_between, refusal
 from backlit_server.graph.schema import arity, attributes_of, is_defined, opened
 from backlit_server.graph.sym import FLOATS, Sym
@@ -27,7 +29,7 @@ def differentiate(
     model = _as_asked(_with_rules(canonical(model), outputs, wrt, rules), model)
     tape = Tape(model, "grad/")
     _check(tape, outputs, wrt)
-    path = path_between(model.graph, tape.kinds, outputs, wrt)
+    path = path_between(model.graph.node, tape.kinds, outputs, wrt)
     found = blockers(path, rules)
     if not found:
         seeds = {output: _seed(tape, output) for output in outputs}
@@ -75,13 +77,34 @@ def _passed(tape: Tape, node: NodeProto, g: list[Sym | None], rule: Rule, wanted
     y = [Sym(tape, name) if name else None for name in node.output]
     absent = (None,) * (outputs - len(y))
     results = ((*g, *absent), (*y, *absent)) if outputs > 1 else (g[0], y[0])
-    made = rule(*results, *x, **attributes_of(node, tape.opset))
-    parts = made if isinstance(made, tuple) else (made,)
+    attributes = attributes_of(node, tape.opset)
     asked = [name in wanted for name in node.input]
+    made = rule if isinstance(rule, Definition) else rule(*results, *x, **attributes)
+    if isinstance(made, Definition):
+        return _through(tape, partial(made.formula, **attributes), g, x, asked)
+    parts = made if isinstance(made, tuple) else (made,)
     if any(asked[len(parts) :]):
         raise NotDifferentiable(f"the rule gives no gradient for input {asked.index(True, len(parts))}")
     given = [part if ask else None for part, ask in zip(parts, asked, strict=False)]
     return [part() if callable(part) else part for part in given] + [None] * (len(asked) - len(given))
+
+
+def _through(
+    tape: Tape, formula: Callable[..., Any], g: list[Sym | None], x: list[Sym | None], asked: list[bool]
+) -> list[Sym | None]:
+    """The gradient of each input that is asked for, back through the nodes that define the operator.
+
+    Inputs get names of their own, for a tensor may come in twice, or be a constant, which would be folded.
+    """
+    own = {k: Sym(tape, tape.renamed(t.name)) for k, t in enumerate(x) if t is not None and any(asked[k : k + 1])}
+    made = formula(*(own.get(k, t) for k, t in enumerate(x)))
+    results = made if isinstance(made, tuple) else (made,)
+    seeds = {y.name: part for y, part in zip(results, g, strict=False) if part is not None}
+    path = path_between(tape.recorded, tape.kinds, seeds, [t.name for t in own.values()])
+    found, blocking = backward(tape, path, seeds, VJPS)
+    if blocking:
+        raise NotDifferentiable(blocking[0].reason)
+    return [found.get(own[k].name) if k in own else None for k in range(len(asked))]
 
 
 def _as_asked(made: ModelProto, model: ModelProto) -> ModelProto:
@@ -96,7 +119,7 @@ def _as_asked(made: ModelProto, model: ModelProto) -> ModelProto:
 def _with_rules(model: ModelProto, outputs: Sequence[str], wrt: Sequence[str], rules: Mapping[str, Rule]) -> ModelProto:
     """The model, operators without a rule replaced by the function that the ONNX specification defines them by."""
     kinds = dict(kinds_of(model.graph))
-    lost = {blocker.op for blocker in blockers(path_between(model.graph, kinds, outputs, wrt), rules)}
+    lost = {blocker.op for blocker in blockers(path_between(model.graph.node, kinds, outputs, wrt), rules)}
     defined = frozenset(op for op in lost if is_defined(op, opset_of(model)))
     return _with_rules(canonical(opened(model, defined, kinds)), outputs, wrt, rules) if defined else model
 

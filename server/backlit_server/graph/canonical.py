@@ -5,6 +5,7 @@ Rules, cuts and cards are written for this form alone. Tensor names of the main 
 
 from onnx import (
     ModelProto,
+    NodeProto,
     OperatorSetIdProto,
     ValueInfoProto,
     checker,
@@ -84,8 +85,19 @@ def _spell(model: ModelProto) -> None:
 def _spell_nodes(nodes) -> None:
     for node in nodes:
         node.domain = "" if node.domain in MAIN_DOMAIN else node.domain
+        _spell_out(node)
         for graph in subgraphs(node):
             _spell_nodes(graph.node)
+
+
+def _spell_out(node: NodeProto) -> None:
+    """What a node leaves to be understood: the mask of a Dropout in training, which only that run knows, and the half
+    spectrum of an STFT, a default that onnx's shape inference does not know.
+    """
+    if node.op_type == "Dropout" and node.input[2:] and not any(node.output[1:]):
+        node.output[:] = [node.output[0], f"{node.output[0]}/mask"]
+    if node.op_type == "STFT" and not node.attribute:
+        node.attribute.append(helper.make_attribute("onesided", 1))
 
 
 def _name_sizes(value: ValueInfoProto) -> None:

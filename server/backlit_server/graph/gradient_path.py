@@ -34,14 +34,16 @@ class Blocker:
     reason: str
 
 
-def path_between(graph: GraphProto, kinds: Mapping[str, Kind], outputs: Collection[str], wrt: Collection[str]) -> Path:
+def path_between(
+    order: Sequence[NodeProto], kinds: Mapping[str, Kind], outputs: Collection[str], wrt: Collection[str]
+) -> Path:
     """Forward: what depends on `wrt`, through floats; backward: what of it the outputs depend on."""
     moving = set(wrt)
-    for node in graph.node:
+    for node in order:
         if label(node) not in FLAT and not moving.isdisjoint(reads(node)):
             moving.update(name for name in node.output if name and _carries(node, name, kinds, moving))
     needed, nodes = set(outputs), []
-    for node in reversed(graph.node):
+    for node in reversed(order):
         if not needed.isdisjoint(node.output) and not moving.isdisjoint(reads(node)):
             if moving.isdisjoint(needed.intersection(node.output)):
                 continue

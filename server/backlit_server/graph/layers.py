@@ -43,9 +43,7 @@ class Layer:
         return f"{height}x{width}, {channels} channels, after {self.operator}"
 
 
-def layers(
-    wires: Wiring, path: frozenset[str], axes: Mapping[str, str], images: Collection[str]
-) -> tuple[Layer, ...]:
+def layers(wires: Wiring, path: frozenset[str], axes: Mapping[str, str], images: Collection[str]) -> tuple[Layer, ...]:
     """The candidates in the order of the graph: float maps of more than one position that an operator computed.
 
     Which of them lie on every path is asked of the paths from the images: other inputs may join the scores elsewhere.

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
+from backlit_server.graph.ranges import identity
 from backlit_server.graph.sym import Array
-from backlit_server.graph.windows import Windows, sizes, windows
+from backlit_server.graph.windows import Windows, kernel_of, sizes, windows
 
 
 def conv(g: Array, y: Array, x: Array, w: Array, b: Array, *, group: int, kernel_shape: Any = None, **attributes: Any):
-    seen = windows(x, y, w.kind.fixed[2:] if w.kind.fixed else kernel_shape, **_full(attributes))
+    seen = windows(x, y, kernel_of(w, kernel_shape), **_full(attributes))
     return (
         lambda: _onto_input(g, w, seen, group),
         lambda: _onto_weights(g, seen.covered(x), seen, w, group),
@@ -22,13 +23,23 @@ def conv(g: Array, y: Array, x: Array, w: Array, b: Array, *, group: int, kernel
 def conv_transpose(
     g: Array, y: Array, x: Array, w: Array, b: Array, *, group: int, kernel_shape: Any = None, **attributes: Any
 ) -> tuple[Callable[[], Array], ...]:
-    seen = _transposed_windows(x, y, w, **_full(attributes))
+    seen = _transposed_windows(x, y, kernel_of(w, kernel_shape), **_full(attributes))
     covered = seen.covered(g)
     return (
         lambda: covered.op("Conv", w, group=group, **seen.steps).declared(x.shape),
         lambda: _onto_weights(x, covered, seen, w, group),
         lambda: g.sum((0, *range(2, x.rank))),
     )
+
+
+def col2im(
+    g: Array, y: Array, x: Array, image: Array, block: Array, *, strides: Any = None, pads: Any = None, **kept: Any
+) -> Array:
+    """The blocks cut out of the image again: a convolution with a kernel for every element of a block."""
+    many = block.prod(keepdims=True)
+    kernels = identity(many, many, g.dtype).reshape(np.concatenate([many, g.lift([1]), block]))
+    planes = g.reshape(np.concatenate([g.lift([-1, 1]), g.dims[2:]]))
+    return planes.op("Conv", kernels, strides=strides, pads=pads, **kept).shaped_as(x)
 
 
 def _full(attributes: dict[str, Any]) -> dict[str, Any]:
@@ -87,11 +98,10 @@ def _onto_weights(narrow: Array, wide: Array, seen: Windows, w: Array, group: in
 
     narrow (n, group * m, ...) and wide (n, group * c, ...), which windows cover exactly, give (group * m, c, kernel).
     """
-    c = w.shape[1]
     spatial = wide.dims[2:]
     grouped = wide.reshape(np.concatenate([wide.dims[:1], wide.lift([group]), wide.lift([-1]), spatial]))
     inner = grouped.transpose(2, 1, 0, *range(3, grouped.rank))
-    images = inner.reshape(np.concatenate([wide.lift([c, -1]), spatial]))
+    images = inner.reshape(np.concatenate([w.dims[1:2], wide.lift([-1]), spatial]))
     filters = narrow.swapaxes(0, 1)
     exchanged = {"strides": seen.steps["dilations"], "dilations": seen.steps["strides"]}
     made = images.op("Conv", filters, group=group, **exchanged)
@@ -99,10 +109,10 @@ def _onto_weights(narrow: Array, wide: Array, seen: Windows, w: Array, group: in
 
 
 def _transposed_windows(
-    x: Array, y: Array, w: Array, *, output_padding: Any = None, output_shape: Any = None, **given: Any
+    x: Array, y: Array, kernel: list[int], *, output_padding: Any = None, output_shape: Any = None, **given: Any
 ):
     """The windows over the larger result; a wanted shape decides the padding, half of it, rounded, on each side."""
-    seen = windows(y, x, [int(d) for d in w.shape[2:]], **{**given, "auto_pad": "NOTSET"})
+    seen = windows(y, x, kernel, **{**given, "auto_pad": "NOTSET"})
     if output_shape is None and given["auto_pad"] in ("NOTSET", "VALID"):
         begin = seen.begin
     else:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.masks import where_between
 from backlit_server.graph.sym import Array
 
@@ -29,13 +28,11 @@ def is_relu6(lo: Array, hi: Array) -> bool:
 
 
 def dropout(g: Any, y: Any, x: Array, ratio: Array, training: Array, **_: Any) -> tuple[Any, ...]:
-    """Without training the identity; with it, what was kept was scaled by 1 / (1 - ratio)."""
+    """Without training the identity; with it, what the mask of this run keeps is scaled by 1 / (1 - ratio)."""
     if training is None or _is_zero(training) or (ratio is not None and _is_zero(ratio)):
         return g[0], None
-    if y[1] is None:
-        raise NotDifferentiable("a Dropout in training mode needs its mask output")
     rate = 0.5 if ratio is None else ratio.astype(g[0].dtype)
-    return np.where(training, g[0] * y[1] / (1 - rate), g[0]), None
+    return np.where(training, np.where(y[1], g[0] / (1 - rate), 0), g[0]), None
 
 
 def _is_zero(x: Array) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from backlit_proto.errors import NotDifferentiable
+from backlit_server.graph.ranges import identity
 from backlit_server.graph.sym import Array
 
 
@@ -50,23 +50,33 @@ def gemm(g: Array, y: Array, a: Array, b: Array, c: Array, **attributes: float) 
 def einsum(g: Array, y: Array, *operands: Array, equation: str) -> tuple[Callable[[], Array], ...]:
     """The same sum with the result's term and the operand's exchanged.
 
-    A letter that only this operand has was summed over: its gradient is the same all along that axis. The axes of an
-    ellipsis are named first, aligned at their ends, so that broadcasting is left to the walk.
+    A letter that only this operand has was summed over: its gradient is the same all along that axis. A letter that it
+    has twice takes the diagonal: its gradient lies there. The axes of an ellipsis are named first, aligned at their
+    ends, so that broadcasting is left to the walk.
     """
     terms, result = _named(equation.replace(" ", ""), operands)
 
     def gradient(k: int) -> Array:
         term, others = terms[k], [*terms[:k], *terms[k + 1 :]]
-        if len(set(term)) != len(term):
-            raise NotDifferentiable(f"Einsum {equation!r} takes a diagonal: {term!r} names an axis twice")
         reachable = set(result).union(*others)
-        kept = "".join(letter for letter in term if letter in reachable)
+        first = [at for at, letter in enumerate(term) if letter in reachable and term.index(letter) == at]
         rest = [*operands[:k], *operands[k + 1 :]]
-        made = g.op("Einsum", *rest, equation=",".join([result, *others]) + "->" + kept)
-        lonely = [at for at, letter in enumerate(term) if letter not in reachable]
-        return made.op("Unsqueeze", lonely) if lonely else made
+        equation = ",".join([result, *others]) + "->" + "".join(term[at] for at in first)
+        made = g.op("Einsum", *rest, equation=equation)
+        others_of_term = [at for at in range(len(term)) if at not in first]
+        made = made.op("Unsqueeze", others_of_term) if others_of_term else made
+        for at, letter in enumerate(term):
+            if term.index(letter) != at:
+                made = made * _diagonal(operands[k], term.index(letter), at)
+        return made
 
     return tuple(lambda k=k: gradient(k) for k in range(len(operands)))
+
+
+def _diagonal(x: Array, a: int, b: int) -> Array:
+    """1 where the places along two axes of x are the same, 0 elsewhere."""
+    one = identity(x.dims[a : a + 1], x.dims[b : b + 1], x.dtype)
+    return one.op("Unsqueeze", [axis for axis in range(x.rank) if axis not in (a, b)]) if x.rank > 2 else one
 
 
 def _named(equation: str, operands: tuple[Array, ...]) -> tuple[list[str], str]:
@@ -91,9 +101,17 @@ def cumulative_sum(g: Array, y: Array, x: Array, axis: Array, exclusive: int, re
 def cumulative_product(g: Array, y: Array, x: Array, axis: Array, exclusive: int, reverse: int) -> Array:
     """Every product that an element is a factor of, over that element: the sum of those from the element on.
 
-    Elements must not be zero.
+    What lies behind the first zero has no gradient, and the zero that of the products without it.
     """
-    return (g * y).op("CumSum", axis, exclusive=exclusive, reverse=1 - reverse) / x
+
+    def summed(products: Array) -> Array:
+        return (g * products).op("CumSum", axis, exclusive=exclusive, reverse=1 - reverse)
+
+    zero = x == 0
+    first = zero & (zero.astype(g.dtype).op("CumSum", axis, reverse=reverse) == 1)
+    without: Array = np.where(first, 1, x)
+    rest = without.op("CumProd", axis, exclusive=exclusive, reverse=reverse)
+    return np.where(first, summed(rest), np.where(zero, 0, summed(y) / np.where(zero, 1, x)))
 
 
 def arithmetic_sequence(g: Array, y: Array, start: Array, limit: Array, delta: Array) -> tuple[Any, ...]:
@@ -102,12 +120,8 @@ def arithmetic_sequence(g: Array, y: Array, start: Array, limit: Array, delta: A
 
 
 def determinant(g: Array, y: Array, x: Array) -> Array:
-    """The cofactors, for matrices of up to three rows; larger ones would need an inverse, which ONNX does not have."""
-    n = x.shape[-1]
-    if n == 2:
-        return g[..., None, None] * x[..., ::-1, ::-1] * np.array([[1, -1], [-1, 1]])
-    if n != 3:
-        raise NotDifferentiable(f"the determinant of matrices of size {n}: only 2 and 3 are known")
-    rows = [x[..., [1, 2, 0], :], x[..., [2, 0, 1], :]]
-    one, two = ([row[..., [1, 2, 0]], row[..., [2, 0, 1]]] for row in rows)
-    return g[..., None, None] * (one[0] * two[1] - one[1] * two[0])
+    """The cofactors: row i and column j have that of the matrix whose row i is replaced by row j of the identity."""
+    size = x.dims[-1:]
+    one = identity(size, size, x.dtype)
+    replaced: Array = np.where(one[:, None, :, None] == 1, one[None, :, None, :], x[..., None, None, :, :])
+    return g[..., None, None] * replaced.op("Det")

@@ -15,16 +15,20 @@ from backlit_server.graph.sym import HALVES, Array, zeros
 
 
 def moved(op_type: str) -> Callable[..., Array]:
-    """A rule for any operator that only moves elements of its first input; position 0 is "from nowhere" (padding)."""
+    """A rule for any operator that only moves elements of its first input."""
 
     def rule(g: Array, y: Array, x: Array, *others: Array, **attributes: Any) -> Array:
-        one = x.lift(np.array(1, np.int64))
-        end = np.add(x.size_of(range(x.rank)), one)
-        positions = one.op("Range", end, one).shaped_as(x)
-        source = positions.op(op_type, *others, **attributes).reshape(-1)
-        return scatter_add(end.reshape(1), source, g.reshape(-1), axis=0)[1:].shaped_as(x)
+        return sent_back(g, x, lambda positions: positions.op(op_type, *others, **attributes))
 
     return rule
+
+
+def sent_back(g: Array, x: Array, move: Callable[[Array], Array]) -> Array:
+    """g, added up at the places of x where `move` takes the elements from; place 0 is "from nowhere" (padding)."""
+    one = x.lift(np.array(1, np.int64))
+    end = np.add(x.size_of(range(x.rank)), one)
+    source = move(one.op("Range", end, one).shaped_as(x)).reshape(-1)
+    return scatter_add(end.reshape(1), source, g.reshape(-1), axis=0)[1:].shaped_as(x)
 
 
 def scatter_add(dims: Array, indices: Array, g: Array, axis: int) -> Array:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.sym import Array
 
 
@@ -19,16 +18,18 @@ def batch_normalization(
     mean: Array,
     variance: Array,
     *,
-    epsilon: float,
     training_mode: int,
-    **_: Any,
+    **more: Any,
 ) -> tuple[Callable[[], Array], ...]:
-    """With stored statistics: a linear map, a channel at a time."""
+    """A linear map, a channel at a time; of a training network, statistics of the batch like any normalisation's."""
     if training_mode:
-        raise NotDifferentiable(
-            "a BatchNormalization in training mode learns while it is asked; export the model for inference"
-        )
-    g = g[0]
+        return _with_batch_statistics(g, x, scale, **more)
+    return _with_stored_statistics(g[0], x, scale, mean, variance, **more)
+
+
+def _with_stored_statistics(
+    g: Array, x: Array, scale: Array, mean: Array, variance: Array, *, epsilon: float, **_: Any
+) -> tuple[Callable[[], Array], ...]:
     column = [-1] + [1] * (x.rank - 2)
     others = [axis for axis in range(x.rank) if axis != 1]
     inverse = 1 / np.sqrt(variance + epsilon)
@@ -40,6 +41,23 @@ def batch_normalization(
         lambda: -g.sum(others) * scale * inverse,
         lambda: (g * centred).sum(others) * scale * inverse**3 * -0.5,
     )
+
+
+def _with_batch_statistics(g: Any, x: Array, scale: Array, *, epsilon: float, momentum: float) -> tuple[Any, ...]:
+    """Training: the further outputs are running statistics, old ones times momentum and new ones times the rest."""
+    axes = [axis for axis in range(x.rank) if axis != 1]
+    column = [-1] + [1] * (x.rank - 2)
+    normal, inverse = _statistics(x, axes, epsilon)
+    new = (1 - momentum) / x.size_of(axes)
+    parts = []
+    if g[0] is not None:
+        parts.append(_normalised(g[0] * scale.reshape(column), normal, inverse, axes))
+    if g[1] is not None:
+        parts.append((new * g[1]).reshape(column))
+    if g[2] is not None:
+        parts.append((2 * new * g[2]).reshape(column) * normal / inverse)
+    slopes = ((g[0] * normal).sum(axes), g[0].sum(axes)) if g[0] is not None else (None, None)
+    return sum(parts[1:], parts[0]), *slopes, *(None if t is None else t * momentum for t in g[1:3])
 
 
 def layer_normalization(

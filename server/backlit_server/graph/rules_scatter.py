@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 
-from backlit_server.graph.rules_moves import scatter_add
-from backlit_server.graph.sym import Array
+from backlit_server.graph.rules_moves import scatter_add, sent_back
+from backlit_server.graph.sym import Array, zeros
 
 
 def scatter_elements(g: Array, y: Array, x: Array, indices: Array, updates: Array, *, axis: int, reduction: str) -> Any:
@@ -56,6 +57,18 @@ REDUCTIONS: Mapping[str, Callable[..., Any]] = {
     "max": _largest,
     "min": _largest,
 }
+
+
+def tensor_scatter(g: Array, y: Array, past: Array, update: Array, start: Array, **attributes: Any) -> Any:
+    """What was overwritten has no gradient; the update's lies where it was written."""
+
+    def written(positions: Array) -> Array:
+        return zeros(past.dims, TensorProto.INT64).op("TensorScatter", positions, start, **attributes)
+
+    return (
+        lambda: g.op("TensorScatter", update.zeros(), start, **attributes),
+        lambda: sent_back(g, update, written),
+    )
 
 
 def one_hot(g: Array, y: Array, indices: Array, depth: Array, values: Array, *, axis: int) -> Any:

@@ -73,6 +73,18 @@ class Tape:
             self._note(node)
         return self._emitted[key]
 
+    @property
+    def recorded(self) -> Sequence[NodeProto]:
+        """The nodes appended so far, in order."""
+        return self._nodes
+
+    def renamed(self, name: str) -> str:
+        """A second name for a tensor: a constant by this name is not folded."""
+        copy = self._fresh(f"{name}~")
+        self.kinds[copy] = self.kinds[name]
+        self._nodes.append(helper.make_node("Identity", [name], [copy], copy))
+        return copy
+
     def constant(self, value: np.ndarray) -> str:
         """The name of a constant tensor of this value."""
         key = ("constant", value.dtype.str, value.shape, value.tobytes())

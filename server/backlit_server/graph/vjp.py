@@ -4,7 +4,8 @@ A row is a function of the gradient `g` of the node's output, the output `y`, th
 schema's defaults); it returns one gradient for each input, or a single one where there is only one to give. None
 says that the derivative is zero; a function in place of a gradient is called only if that gradient is wanted. Where the
 operator's schema allows several outputs, `g` and `y` are tuples, with None for what is absent. Rows need not undo
-broadcasting, nor repeat what they left small: the walk does (broadcast.py).
+broadcasting, nor repeat what they left small: the walk does (broadcast.py). A row may also be, or return, a Definition:
+the operator written with others, whose rows then give its gradients.
 
 A variant is this table plus a row: GUIDED = VJPS | {"Relu": lambda g, y, x: np.where((y > 0) & (g > 0), g, 0)}.
 
@@ -20,17 +21,21 @@ import numpy as np
 
 from backlit_server.graph import rules_conv as conv
 from backlit_server.graph import rules_elementwise as elementwise
+from backlit_server.graph import rules_fourier as fourier
 from backlit_server.graph import rules_linear as linear
 from backlit_server.graph import rules_moves as moves
 from backlit_server.graph import rules_norm as norm
 from backlit_server.graph import rules_pool as pool
 from backlit_server.graph import rules_quantised as quantised
+from backlit_server.graph import rules_sampling as sampling
 from backlit_server.graph import rules_scatter as scatter
+from backlit_server.graph.definition import Definition
 from backlit_server.graph.masks import where_positive
+from backlit_server.graph.rules_deform import deform_conv
 from backlit_server.graph.rules_reduce import product, reduction, shared
 from backlit_server.graph.rules_resize import resize
 
-Rule = Callable[..., Any]
+Rule = Callable[..., Any] | Definition
 
 # fmt: off
 VJPS: Mapping[str, Rule] = {
@@ -88,16 +93,24 @@ VJPS: Mapping[str, Rule] = {
     "Where":                 lambda g, y, c, a, b: (None, np.where(c, g, 0), np.where(c, 0, g)),
 
     # sums and products
+    "Col2Im":                conv.col2im,
     "Conv":                  conv.conv,
     "ConvTranspose":         conv.conv_transpose,
     "CumProd":               linear.cumulative_product,
     "CumSum":                linear.cumulative_sum,
     "Det":                   linear.determinant,
+    "DFT":                   fourier.dft,
     "Einsum":                linear.einsum,
     "Gemm":                  linear.gemm,
     "MatMul":                linear.matmul,
     "Range":                 linear.arithmetic_sequence,
+    "STFT":                  Definition(fourier.stft),
     "Resize":                resize,
+
+    # images between their pixels
+    "DeformConv":            Definition(deform_conv),
+    "GridSample":            Definition(sampling.grid_sample),
+    "RoiAlign":              Definition(sampling.roi_align),
 
     # pools and reductions
     "AveragePool":           pool.average_pool,
@@ -148,6 +161,7 @@ VJPS: Mapping[str, Rule] = {
     "SpaceToDepth":          lambda g, y, x, blocksize, **_: g.op("DepthToSpace", blocksize=blocksize),
     "Split":                 lambda g, y, x, split, axis, **_: moves.joined(g, y, axis),
     "Squeeze":               lambda g, y, x, axes: g.shaped_as(x),
+    "TensorScatter":         scatter.tensor_scatter,
     "Tile":                  moves.tile,
     "TopK":                  lambda g, y, x, k, axis, **_: moves.scatter_add(x.dims, y[1], g[0], axis=axis),
     "Transpose":             moves.transpose,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
+from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.sym import Array
 
 
@@ -84,6 +85,16 @@ def windows(
 
 
 ROUNDING = {"SAME_UPPER": 0, "SAME_LOWER": 1}  # where the odd element of SAME padding goes: behind, or before
+
+
+def kernel_of(w: Array, kernel_shape: list[int] | None) -> list[int]:
+    """The size of a kernel by its weights (outputs, inputs, height, ...), else as the node says it."""
+    seen = [d for d in w.shape[2:] if isinstance(d, int)]
+    if len(seen) == w.rank - 2:
+        return seen
+    if kernel_shape is None:
+        raise NotDifferentiable("the size of its kernel is known neither from its weights nor from kernel_shape")
+    return kernel_shape
 
 
 def sizes(x: Array) -> Any:

@@ -1,0 +1,61 @@
+"""The definition of a convolution that reads beside its places."""
+
+from typing import Any
+
+import numpy as np
+
+from backlit_server.graph.ranges import counted
+from backlit_server.graph.sampling import around, each_image, sampled
+from backlit_server.graph.sym import Array
+from backlit_server.graph.windows import kernel_of
+
+
+def deform_conv(
+    x: Array,
+    w: Array,
+    offset: Array,
+    bias: Array,
+    mask: Array,
+    *,
+    group: int,
+    offset_group: int,
+    kernel_shape: Any = None,
+    **attributes: Any,
+) -> Array:
+    """A convolution that reads beside its places (Dai et al., Deformable Convolutional Networks, 2017).
+
+    Channels in `offset_group` groups are images of their own, each with its offsets (kernel, axes, windows) and its
+    mask (kernel, windows).
+    """
+    kernel = kernel_of(w, kernel_shape)
+    n, many = len(kernel), int(np.prod(kernel))
+    windows = offset.size_of(range(2, offset.rank))
+    apart = x.reshape(_shape(x, -1, w.size_of(1) * group // offset_group, x.dims[2:]))
+    places = _places(offset, kernel, **attributes) + offset.reshape(_shape(x, -1, many, n, windows))
+    flat = places.swapaxes(1, 2).reshape(_shape(x, -1, n, many * windows))
+    axes = [around(flat[:, k], apart.size_of(2 + k), "linear", "zeros") for k in range(n)]
+    columns = sampled(apart, each_image(apart), axes).swapaxes(1, 2)
+    if mask is not None:
+        columns = columns * mask.reshape(_shape(x, -1, 1, many * windows))
+    columns = columns.reshape(_shape(x, -1, group, w.size_of(1) * many, windows))
+    rows = w.reshape(_shape(x, group, -1, w.size_of(1) * many))
+    made = (rows @ columns).reshape(_shape(x, x.dims[:1], w.dims[:1], offset.dims[2:]))
+    return made if bias is None else made + bias.reshape([-1] + [1] * n)
+
+
+def _places(offset: Array, kernel: list[int], *, strides: Any = None, pads: Any = None, dilations: Any = None) -> Array:
+    """Where a convolution reads: (kernel, axes, windows)."""
+    n = len(kernel)
+    strides, dilations, pads = strides or [1] * n, dilations or [1] * n, pads or [0] * 2 * n
+    inner = np.indices(kernel).reshape(n, -1) * np.array(dilations)[:, None] - np.array(pads[:n])[:, None]
+    starts = []
+    for k in range(n):
+        along = counted(offset, offset.size_of(2 + k)) * strides[k]
+        spread = along.reshape([-1 if j == k else 1 for j in range(n)]).op("Expand", offset.dims[2:])
+        starts.append(spread.reshape([1, 1, -1]))
+    return (np.concatenate(starts, axis=1) + inner.T[:, :, None]).astype(offset.dtype)
+
+
+def _shape(like: Array, *parts: Any) -> Array:
+    """A shape put together of sizes and of parts of shapes."""
+    return np.concatenate([like.lift([part]) if isinstance(part, int) else part.reshape(-1) for part in parts])
