@@ -170,7 +170,7 @@ def test_only_the_largest_weights_stay_outside_a_model_that_is_too_large(tmp_pat
     assert outside == {"w": {"location": "model.onnx", "offset": str(at), "length": str(WEIGHTS["w"].nbytes)}, "d": {}}
 
 
-W = {"location": "weights.bin", "offset": 0, "length": WEIGHTS["w"].nbytes}
+W: dict[str, object] = {"location": "weights.bin", "offset": 0, "length": WEIGHTS["w"].nbytes}
 # What a weight says of where it lies, the files that come, and the refusal.
 UNFIT: dict[str, tuple[dict[str, object], dict[str, bytes], str]] = {
     "a file that was not sent": (W, {}, "'weights.bin', which was not sent"),

@@ -19,7 +19,7 @@ from backlit_server.admission.card import card_of
 from backlit_server.admission.trial import try_out
 from backlit_server.admission.written import write
 from backlit_server.engine.files import ModelFile, read
-from backlit_server.engine.models import OpenModel
+from backlit_server.engine.opening import open_model
 from backlit_server.engine.runtime import Runtime
 from backlit_server.methods import DEFAULT_METHOD, bind
 from backlit_server.parent import die_with_parent
@@ -51,14 +51,14 @@ def card(arguments: argparse.Namespace) -> None:
     """Writes the card, after a trial run."""
     file = read(arguments.model)
     runtime = Runtime("cpu", THREADS)
-    model = OpenModel(file.model, runtime, file.folder)
+    model = open_model(file.model, runtime, file.folder)
     arguments.result.write_bytes(card_of(file.model, model, try_out(file, model, runtime)).SerializeToString())
 
 
 def export(arguments: argparse.Namespace) -> None:
     """Writes the model with its features, its seed and the heatmap of a method."""
     file = read(arguments.model)
-    model = OpenModel(file.model, Runtime("cpu", THREADS), file.folder)
+    model = open_model(file.model, Runtime("cpu", THREADS), file.folder)
     explained = model.explained(arguments.method, arguments.layer, bind(arguments.method, {}))
     write(ModelFile(explained, file.folder), arguments.result, arguments.weights)
 

@@ -10,7 +10,8 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.engine.answers import Looked, Maker, respond
 from backlit_server.engine.inputs import checked, image_size, images_in, pieces
-from backlit_server.engine.models import Backbone, Models, OpenModel
+from backlit_server.engine.models import Backbone, OpenModel
+from backlit_server.engine.opening import Models
 from backlit_server.engine.pictures import Recipe, prepare, recipe
 from backlit_server.engine.questions import Question, read_question
 from backlit_server.engine.runtime import Runtime, Session

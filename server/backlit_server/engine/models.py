@@ -1,8 +1,7 @@
-"""Models as a worker holds them: verified bytes, their anatomy, and sessions opened on first use."""
+"""An open model: its anatomy, and sessions opened on first use."""
 
 import functools
 import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +12,6 @@ import numpy as np
 import onnx
 
 from backlit_proto.errors import NotExplainable
-from backlit_server.engine.files import verified
 from backlit_server.engine.inputs import expected_image
 from backlit_server.engine.runtime import Runtime, Session
 from backlit_server.engine.targets import Classes
@@ -34,8 +32,6 @@ from backlit_server.graph import (
 )
 from backlit_server.methods import DEFAULT_METHOD, METHODS
 
-MOST_MODELS = 16  # open at once; the one asked longest ago goes first
-
 
 @dataclass(frozen=True)
 class Backbone:
@@ -54,11 +50,15 @@ class Head:
 
 
 class OpenModel:
-    """One model: its anatomy and, by layer and method, its sessions."""
+    """One model: its anatomy and, by layer and method, its sessions.
 
-    def __init__(self, file: onnx.ModelProto, runtime: Runtime, folder: Path | None = None) -> None:
+    `folder` is where weights outside the file lie, `batch` what is already known of running images together.
+    """
+
+    def __init__(self, file: onnx.ModelProto, runtime: Runtime, folder: Path | None = None, batch: str = "") -> None:
         self._open = partial(runtime.open, folder=folder)
         self._graph = canonical(file)
+        self._batch = batch
         self._backbones: dict[str, Backbone] = {}
         self._seeded: dict[tuple[str, bool], onnx.ModelProto] = {}
         self._heads: dict[tuple[str, str, str], Head] = {}
@@ -113,7 +113,8 @@ class OpenModel:
     @functools.cached_property
     def batching(self) -> tuple[bool, str]:
         """Whether several images go through in one run, found out by trying."""
-        return batches(self.anatomy, self.forward)
+        together, why = batches(self.anatomy, self.forward)
+        return together, self._batch + why
 
     def forward(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """A plain forward pass: the model's outputs and the scores."""
@@ -145,25 +146,3 @@ class OpenModel:
             graph = with_outputs(self._graph, [self.anatomy.scores.name])
             self._backbones[""] = Backbone(self._open(graph), None)
         return self._backbones[""]
-
-
-class Models:
-    """The models of a store that are open in this worker, the most recently asked ones."""
-
-    def __init__(self, store: Path, runtime: Runtime) -> None:
-        self._store = store
-        self._runtime = runtime
-        self._open: OrderedDict[str, OpenModel] = OrderedDict()
-
-    def get(self, digest: str) -> OpenModel:
-        """The open model of this digest, its bytes verified when they are read."""
-        if digest not in self._open:
-            file = verified(self._store / "models" / digest / "model.onnx", digest)
-            self._open[digest] = OpenModel(file.model, self._runtime, file.folder)
-            if len(self._open) > MOST_MODELS:
-                self._open.popitem(last=False)
-        self._open.move_to_end(digest)
-        return self._open[digest]
-
-    def forget(self, digest: str) -> None:
-        self._open.pop(digest, None)

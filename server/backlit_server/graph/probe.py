@@ -7,9 +7,11 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
+from backlit_server.graph.aside import external
 from backlit_server.graph.tape import Kind
 
 OPEN_SIZE = 7  # height or width where the file leaves it open
+ODD = 3  # rows, to see whether they stay rows
 PIECE = 1 << 22  # elements that go through the head at once
 # By type: how far a channel is lifted (a power of two, large enough for b not to blur W), and the error allowed.
 PRECISION: dict[int, tuple[float, float]] = {
@@ -71,7 +73,10 @@ class Probe:
 
 
 def probe(head: ModelProto, kind: Kind, axes: str, rows_tile: bool) -> Probe | None:
-    """The head ready to be asked; None where type, rank or channels leave no question to ask."""
+    """The head ready to be asked; None where type, rank or channels leave no question to ask.
+
+    Nor is there one where rows do not stay rows, or the weights are so large that they lie outside the model.
+    """
     sizes = dict(zip(axes, kind.shape or (), strict=False))
     if kind.dtype not in PRECISION or len(kind.shape or ()) != len(axes) or isinstance(sizes["C"], str):
         return None
@@ -79,6 +84,10 @@ def probe(head: ModelProto, kind: Kind, axes: str, rows_tile: bool) -> Probe | N
     fixed = 1 if isinstance(sizes["N"], str) else sizes["N"]
     rows = max(1, min(sizes["C"], PIECE // math.prod(shape))) if rows_tile else fixed
     # onnx's own evaluator: small heads need no threads, and it leaves ONNX Runtime's pools alone.
-    session = ReferenceEvaluator(head)
-    dtype = helper.tensor_dtype_to_np_dtype(kind.dtype)
-    return Probe(session, head.graph.input[0].name, axes, (rows, *shape), dtype, rows_tile, *PRECISION[kind.dtype])
+    if any(map(external, head.graph.initializer)):
+        return None
+    session, dtype = ReferenceEvaluator(head), helper.tensor_dtype_to_np_dtype(kind.dtype)
+    name = head.graph.input[0].name
+    if rows_tile and np.shape(session.run(None, {name: np.zeros((ODD, *shape), dtype)})[0])[:1] != (ODD,):
+        return None
+    return Probe(session, name, axes, (rows, *shape), dtype, rows_tile, *PRECISION[kind.dtype])

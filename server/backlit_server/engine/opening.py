@@ -1,0 +1,86 @@
+"""From stored bytes to open models, those made for one image with a free batch axis where runs show that it is safe."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from backlit_proto.errors import BacklitError, BadModel, NotDifferentiable, NotExplainable
+from backlit_server.engine.files import verified
+from backlit_server.engine.inputs import alone
+from backlit_server.engine.models import OpenModel
+from backlit_server.engine.runtime import Runtime
+from backlit_server.engine.trial import same, sample
+from backlit_server.graph.method import SEED
+from backlit_server.graph.narrow import CLASSES
+from backlit_server.graph.tiling import TARGETS, WHOLE
+from backlit_server.graph.unlock import unlocked
+from backlit_server.methods import DEFAULT_METHOD
+
+MOST_MODELS = 16  # open at once; the one asked longest ago goes first
+FREED = "the file is made for one image; freed of that, "
+
+
+class Models:
+    """The models of a store that are open in this worker, the most recently asked ones."""
+
+    def __init__(self, store: Path, runtime: Runtime) -> None:
+        self._store = store
+        self._runtime = runtime
+        self._open: OrderedDict[str, OpenModel] = OrderedDict()
+
+    def get(self, digest: str) -> OpenModel:
+        """The open model of this digest, its bytes verified when they are read."""
+        if digest not in self._open:
+            file = verified(self._store / "models" / digest / "model.onnx", digest)
+            self._open[digest] = open_model(file.model, self._runtime, file.folder)
+            if len(self._open) > MOST_MODELS:
+                self._open.popitem(last=False)
+        self._open.move_to_end(digest)
+        return self._open[digest]
+
+    def forget(self, digest: str) -> None:
+        self._open.pop(digest, None)
+
+
+def open_model(file: onnx.ModelProto, runtime: Runtime, folder: Path | None = None) -> OpenModel:
+    """The model, opened; with a free batch axis where two images then give the same scores and maps as each alone."""
+    try:
+        graph = unlocked(file)
+        if graph is None:
+            return OpenModel(file, runtime, folder)
+        free = OpenModel(graph, runtime, folder, FREED)
+        dynamic, why = free.batching
+        if dynamic and _same_maps(free):
+            return free
+        why = f"{FREED}the maps of two images together are others than alone" if dynamic else why
+    except BadModel as error:  # what is wrong with the file itself, OpenModel says
+        why = f"{FREED}it does not run: {error}"
+    return OpenModel(file, runtime, folder, f"{why}; ")
+
+
+def _same_maps(model: OpenModel) -> bool:
+    """Whether the head at the default layer gives two images together what it gives each; true where there is none."""
+    pair = sample(model.anatomy, 2, seed=2)
+    try:
+        together = _maps(model, pair)
+        each = [_maps(model, alone(pair, model.anatomy.inputs, image)) for image in range(2)]
+    except (NotExplainable, NotDifferentiable):
+        return True
+    except BacklitError:
+        return False
+    return same(together, np.concatenate(each))
+
+
+def _maps(model: OpenModel, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Grad-CAM of each image for the sum of its scores, or for its first class where the head is narrowed."""
+    backbone = model.backbone(DEFAULT_METHOD, "")
+    made = backbone.session.run(feeds)
+    assert backbone.cut is not None
+    head, scores = model.head(backbone.cut, DEFAULT_METHOD, {}).session, made[model.anatomy.scores.name]
+    given = {WHOLE + name: made[name] for name in backbone.cut.crossing} | made
+    given[SEED] = np.ones_like(scores[:, :1] if CLASSES in head.inputs else scores)
+    given |= {TARGETS: np.array([1]), CLASSES: np.array([0])}
+    return head.run({name: given[name] for name in head.inputs})["heatmap"]
