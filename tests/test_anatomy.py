@@ -19,7 +19,7 @@ EXPECTED = {
     "digits40-vit-tiny": ("NCHW", "logits", "", "/patch_embed/proj/Conv_output_0", "Conv", (-1, 64, 8, 8), OTHER),
     "edgenext_xx_small": ("NCHW", "output", "", "/stages/stages.3/blocks/blocks.1/Add_4_output_0", "Add", (-1, 168, 8, 8), OTHER),  # noqa: E501
     "efficientnet-lite0": ("NCHW", "logits", "", "/_swish_1/Clip_output_0", "Clip", (-1, 1280, 7, 7), POOLED),
-    "efficientnet-lite0-qdq-int8": ("NCHW", "logits", "", "/_swish_1/Clip_output_0_DequantizeLinear_Output", "DequantizeLinear", (-1, 1280, 7, 7), POOLED),  # noqa: E501
+    "efficientnet-lite0-qdq-int8": ("NCHW", "logits", "", "/_swish_1/Clip_output_0_DequantizeLinear_Output", "Conv", (-1, 1280, 7, 7), POOLED),  # noqa: E501
     "gender-dlib": ("NCHW", "logits", "Softmax", "layer_5_multiply", "Mul", (-1, 64, 8, 8), DENSE),
     "mnist-cntk": ("NCHW", "Plus214_Output_0", "", "Pooling160_Output_0", "MaxPool", (1, 16, 4, 4), DENSE),
     "mnist-dianna": ("NCHW", "24", "LogSoftmax", "14", "Relu", (-1, 32, 7, 7), DENSE),
@@ -30,7 +30,8 @@ EXPECTED = {
     "ppocr-textcls-mobilenetv3": ("NCHW", "linear_1.tmp_1", "Softmax", "pool2d_9.tmp_0", "MaxPool", (-1, 200, -1, -1), POOLED),  # noqa: E501
     "shufflenet_v2_x0_5": ("NCHW", "output", "", "/conv5/conv5.2/Relu_output_0", "Relu", (-1, 1024, 7, 7), POOLED),
     "squeezenet11-ndf": ("NCHW", "logits", "Softmax", "conv10", "Conv", (-1, 1000, 13, 13), MAPS),
-    "squeezenet11-qdq-int8": ("NCHW", "logits_DequantizeLinear_Output", "Softmax", "conv10_DequantizeLinear_Output", "DequantizeLinear", (-1, 1000, 13, 13), MAPS),  # noqa: E501
+    "squeezenet11-qdq-int8": ("NCHW", "logits_DequantizeLinear_Output", "Softmax", "conv10_DequantizeLinear_Output", "Conv", (-1, 1000, 13, 13), MAPS),  # noqa: E501
+    "squeezenet11-qoperator": ("NCHW", "logits", "Softmax", "conv10_quantized/dequantized", "Conv", (-1, 1000, 13, 13), MAPS),  # noqa: E501
     "ultraface-rfb320": ("NCHW", "459", "Softmax", "314", "Relu", (1, 64, 30, 40), OTHER),
     "vit_tiny_patch16_224": ("NCHW", "output", "", "/patch_embed/proj/Conv_output_0", "Conv", (-1, 192, 14, 14), OTHER),
     "vww96-mnv1-nhwc": ("NHWC", "Add__87:0", "Softmax", "Relu__83:0", "Relu", (-1, 256, 3, 3), POOLED),
@@ -69,7 +70,6 @@ def test_the_reason_for_the_default_layer_is_a_sentence(shared: Path) -> None:
 
 NO_LAYER = {
     "silero-vad": "no input is an image",
-    "squeezenet11-qoperator": "computes in integers throughout",
 }
 
 

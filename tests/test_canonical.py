@@ -41,7 +41,7 @@ def test_the_canonical_form_has_one_spelling(shared: Path, name: str) -> None:
     assert foreign or all(o in typed for n in made.graph.node for o in n.output if o)
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS + OTHERS)
+@pytest.mark.parametrize("name", sorted({*CLASSIFIERS, *OTHERS} - {"squeezenet11-qoperator"}))
 def test_what_computes_keeps_its_name(shared: Path, name: str) -> None:
     model = onnx.load(shared / "models" / f"{name}.onnx")
     made = canonical(model)

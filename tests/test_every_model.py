@@ -12,7 +12,6 @@ from real_server import real_server
 REFUSED = {"superres-onnxtutorial": (backlit.BadModel, "does not say its opset")}
 WITHOUT_LAYER = {
     "silero-vad": "no input is an image",
-    "squeezenet11-qoperator": "computes in integers throughout",
 }
 NAMES = (
     "age-resnet10-dlib", "catsordogs-nhwc", "digits40-cnn-gap", "digits40-vit-tiny", "edgenext_xx_small",

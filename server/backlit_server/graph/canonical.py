@@ -19,6 +19,8 @@ from backlit_proto.errors import BadModel
 from backlit_server.graph.aside import external, put_back, set_aside
 from backlit_server.graph.attempt import attempt
 from backlit_server.graph.fold import fold
+from backlit_server.graph.lower import claim, lower
+from backlit_server.graph.rewritten import note
 from backlit_server.graph.sort import sort
 from backlit_server.graph.tape import opset_of, subgraphs
 
@@ -39,6 +41,7 @@ def canonical(model: ModelProto) -> ModelProto:
     _refuse(model)
     light, weights = set_aside(model)
     _spell(light)
+    claim(light)
     sort(light.graph)
     light = _inlined(light)
     attempt("onnx.checker refuses the file", lambda: checker.check_model(light))
@@ -47,6 +50,7 @@ def canonical(model: ModelProto) -> ModelProto:
             attempt(f"the weight {name!r} is damaged", lambda weight=weight: checker.check_tensor(weight))
     light, lifted = set_aside(_converted(light))
     weights |= lifted
+    note(light, lower(light))
     return put_back(fold(light, weights), weights)
 
 

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from onnx import ModelProto
 
 from backlit_proto.errors import BadQuestion, NotExplainable
+from backlit_server.graph.layers import rounded
 from backlit_server.graph.paths import on_paths
 from backlit_server.graph.tape import value_info
 from backlit_server.graph.wiring import Wiring, wiring
@@ -60,7 +61,7 @@ def _resolve(wires: Wiring, layer: str, scores: str) -> str:
     if layer in wires.maker or layer in wires.inputs or layer in wires.constants:
         name = layer
     else:
-        name = next((o for n in wires.nodes if n.name == layer for o in n.output if o in path), "")
+        name = next((rounded(wires, o) for n in wires.nodes if n.name == layer for o in n.output if o in path), "")
         name = name or next((o for n in wires.nodes if n.name == layer for o in n.output), "")
     if not name:
         raise BadQuestion(f"the model has no tensor or node {layer!r}; {_nearest(wires, path, layer)}")

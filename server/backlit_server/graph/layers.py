@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from onnx import NodeProto, helper
 
 from backlit_server.graph.paths import crossed_by_all, dependent
+from backlit_server.graph.vjp import ROUNDED
 from backlit_server.graph.wiring import Wiring
 
 NCHW = "NCHW"
@@ -22,6 +23,7 @@ MOVES = SCRAMBLERS | frozenset((
     "Cast", "CastLike", "CenterCropPad", "Compress", "DepthToSpace", "Dropout", "Expand", "GatherElements", "Identity",
     "Pad", "QuantizeLinear", "ReverseSequence", "Slice", "SpaceToDepth", "Split", "Tile", "Transpose",
 ))  # fmt: skip
+UNROUNDINGS = frozenset(("DequantizeLinear",))
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,33 @@ def _layers(wires: Wiring, path: frozenset[str], axes: Mapping[str, str], crosse
         for name in node.output:
             if name not in path or name not in axes or node.op_type in MOVES or not wires.float(name):
                 continue
-            shape = sizes(wires, name)
-            if any(shape[axes[name].index(axis)] != 1 for axis in "HW"):
-                yield Layer(name, node.name, node.op_type, shape, axes[name], name in crossed)
+            shape, maker = sizes(wires, name), _computed_by(wires, node)
+            if any(shape[axes[name].index(axis)] != 1 for axis in "HW") and not _only_rounded(wires, name):
+                yield Layer(name, maker.name, maker.op_type, shape, axes[name], name in crossed)
+
+
+def _computed_by(wires: Wiring, node: NodeProto) -> NodeProto:
+    """The node that computed what was only rounded and moved since."""
+    while node.op_type in MOVES | UNROUNDINGS and node.input[0] in wires.maker:
+        node = wires.nodes[wires.maker[node.input[0]]]
+    return node
+
+
+def rounded(wires: Wiring, name: str) -> str:
+    """The floats that a model goes on with where it only rounds a tensor and takes it as floats again."""
+    if not _only_rounded(wires, name):
+        return name
+    integers = wires.nodes[wires.readers[name][0]].output[0]
+    floats = {
+        wires.nodes[k].output[0] for k in wires.readers.get(integers, ()) if wires.nodes[k].op_type in UNROUNDINGS
+    }
+    return floats.pop() if len(floats) == 1 else name
+
+
+def _only_rounded(wires: Wiring, name: str) -> bool:
+    """Whether nothing but a rounding reads a tensor."""
+    readers = [wires.nodes[k].op_type for k in wires.readers.get(name, ())]
+    return bool(readers) and ROUNDED.issuperset(readers)
 
 
 def sizes(wires: Wiring, name: str) -> tuple[int, ...]:

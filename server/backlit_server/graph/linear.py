@@ -11,11 +11,12 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from onnx import ModelProto, helper
+from onnx import ModelProto
 
 from backlit_server.graph.cut import Cut, cut
 from backlit_server.graph.layers import axes_of_tensors
 from backlit_server.graph.probe import Probe, probe
+from backlit_server.graph.rounding import unrounded
 from backlit_server.graph.wiring import wiring
 
 # What a linear head may consist of; anything else needs no run to be told apart.
@@ -33,7 +34,8 @@ def linear_weights(model: ModelProto, layer: str, scores: str) -> np.ndarray | N
 
     Of a quantised head it is the W between its roundings.
     """
-    made = _unrounded(cut(model, layer, scores))
+    made = cut(model, layer, scores)
+    made = replace(made, head=unrounded(made.head))
     axes = axes_of_tensors(wiring(model)).get(made.layer, "")
     operators = {node.op_type for node in made.head.graph.node}
     if not axes or len(made.crossing) > 1 or not operators <= AFFINE or not operators & POOLINGS:
@@ -65,17 +67,3 @@ def _behind_pooling(made: Cut, scores: str, whole: Probe) -> Probe | None:
     small = _probe(cut(made.head, pooled, scores), whole.axes if rank == 4 else "NC")
     channels = whole.shape[whole.axes.index("C")]
     return small if small is not None and math.prod(small.shape[1:]) == channels else None
-
-
-def _unrounded(made: Cut) -> Cut:
-    """The cut with the head's pairs of QuantizeLinear and DequantizeLinear left out."""
-    head = ModelProto()
-    head.CopyFrom(made.head)
-    whole = {n.output[0]: n.input[0] for n in head.graph.node if n.op_type == "QuantizeLinear"}
-    for node in head.graph.node:
-        if node.op_type == "DequantizeLinear" and node.input[0] in whole:
-            node.CopyFrom(helper.make_node("Identity", [whole[node.input[0]]], list(node.output), node.name))
-    kept = [node for node in head.graph.node if node.op_type != "QuantizeLinear"]
-    del head.graph.node[:]
-    head.graph.node.extend(kept)
-    return replace(made, head=head)

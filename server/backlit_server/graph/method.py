@@ -12,6 +12,7 @@ from backlit_server.graph.cut import Cut
 from backlit_server.graph.formula import with_formula
 from backlit_server.graph.narrow import CLASSES
 from backlit_server.graph.prune import pruned
+from backlit_server.graph.rounding import with_scores_unrounded
 from backlit_server.graph.tiling import tiled
 from backlit_server.graph.vjp import VJPS, Rule
 
@@ -34,15 +35,31 @@ class Recipe:
 
 
 def seeded(model: ModelProto, layer: str, scores: str, gradients: bool, rules: Mapping[str, Rule] = VJPS) -> ModelProto:
-    """A model or head that takes a seed, and gives the gradients at the layer where they are wanted."""
+    """A model or head that takes a seed, and gives the gradients at the layer where they are wanted.
+
+    Gradients are those of the scores before they were rounded last, where that is done.
+    """
     if gradients:
-        return differentiate(model, [scores], [layer], rules)
+        unrounded, name = with_scores_unrounded(model, scores)
+        made = differentiate(unrounded, [name], [layer], rules)
+        return made if name == scores else _asked_by(made, name, scores)
     copy = ModelProto()
     copy.CopyFrom(model)
     seed = copy.graph.input.add()
     seed.CopyFrom(next(o for o in model.graph.output if o.name == scores))
     seed.name = f"grad/{scores}"
     return copy
+
+
+def _asked_by(made: ModelProto, name: str, scores: str) -> ModelProto:
+    """A differentiated model whose seed is called after the scores, and not after what it was differentiated by."""
+    outputs = [o for o in made.graph.output if o.name != name]
+    del made.graph.output[:]
+    made.graph.output.extend(outputs)
+    seed = next(i for i in made.graph.input if i.name == f"grad/{name}")
+    made.graph.node.insert(0, helper.make_node("Identity", [f"grad/{scores}"], [seed.name]))
+    seed.name = f"grad/{scores}"
+    return made
 
 
 def explained(model: ModelProto, layer: str, scores: str, recipe: Recipe) -> ModelProto:

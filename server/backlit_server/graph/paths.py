@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from backlit_server.graph.vjp import ROUNDED
 from backlit_server.graph.wiring import Wiring
 
 SHAPE_READERS = frozenset(("Shape", "Size"))  # what these return does not depend on the values they are given
@@ -19,14 +20,14 @@ def dependent(wires: Wiring, inputs: Iterable[str] = ()) -> frozenset[str]:
 def on_paths(wires: Wiring, scores: str) -> frozenset[str]:
     """The tensors on float paths from an input to the scores.
 
-    Integers end a path, but for those between QuantizeLinear and DequantizeLinear, which stand
-    for the floats around them.
+    Integers end a path, but for those that QuantizeLinear made, which stand for floats, also while
+    they are moved about.
     """
     alive = dependent(wires)
     found = {scores} & alive
     for k in reversed(range(len(wires.nodes))):
         if not found.isdisjoint(wires.nodes[k].output):
-            found.update(name for name in wires.reads[k] if name in alive and _carries(wires, name, k))
+            found.update(name for name in wires.reads[k] if name in alive and _carries(wires, name))
     return frozenset(found)
 
 
@@ -51,8 +52,15 @@ def _makes(wires: Wiring, k: int, path: frozenset[str]) -> bool:
     return not path.isdisjoint(wires.nodes[k].output)
 
 
-def _carries(wires: Wiring, name: str, reader: int) -> bool:
-    if wires.float(name) or name in wires.inputs:
-        return True
-    maker = wires.nodes[wires.maker[name]].op_type
-    return maker == "QuantizeLinear" and wires.nodes[reader].op_type == "DequantizeLinear"
+def _carries(wires: Wiring, name: str) -> bool:
+    return wires.float(name) or name in wires.inputs or _stands_for_floats(wires, name)
+
+
+def _stands_for_floats(wires: Wiring, name: str) -> bool:
+    """Whether a tensor of integers was made by rounding floats, or of such a tensor by moving it about."""
+    while name in wires.maker and name in wires.kinds:
+        node, dtype = wires.nodes[wires.maker[name]], wires.kinds[name].dtype
+        if node.op_type in ROUNDED:
+            return True
+        name = next((x for x in node.input if x in wires.kinds and wires.kinds[x].dtype == dtype), "")
+    return False

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from backlit_server.graph.crops import cropped
+from backlit_server.graph.crops import bordered, cropped
 from backlit_server.graph.sym import HALVES, Array, zeros
 
 
@@ -82,7 +82,7 @@ def _placed(g: Array, x: Array, starts: Array, axes: Array) -> Array:
     begin = np.where(starts < 0, starts + lengths, starts).clip(0)
     begin = np.minimum(begin, lengths)
     pads = np.concatenate([begin, lengths - begin - taken])
-    return g.op("Pad", pads, None, axes).declared(x.kind.shape)
+    return bordered(g, pads, axes).declared(x.kind.shape)
 
 
 def pad(g: Array, y: Array, x: Array, pads: Array, value: Array, axes: Array, mode: str) -> tuple[Any, ...]:
@@ -102,7 +102,7 @@ def _without_border(g: Array, x: Array, pads: Array, axes: Array) -> Array:
         begin, end = pads.value.reshape(2, -1)
         if pads.value.min() >= 0 and not begin[:2].any() and not end[:2].any():
             return cropped(g, begin[2:], end[2:])
-    return g.op("Pad", -pads, None, axes)
+    return bordered(g, -pads, axes)
 
 
 def tile(g: Array, y: Array, x: Array, repeats: Array) -> Array:

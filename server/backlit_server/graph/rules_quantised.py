@@ -17,18 +17,32 @@ RANGES = {
 }  # fmt: skip
 
 
-def quantize(g: Array, y: Array, x: Array, scale: Array, zero: Array, *, axis: int, block_size: int, **_: Any) -> Array:
+def quantize(
+    g: Array, y: Array, x: Array, scale: Array, zero: Array, *, axis: int, block_size: int, **_: Any
+) -> tuple[Callable[[], Array], ...]:
     """y = round(x / scale) + zero, cut to the range of its type; what lies on an end of the range counts as cut off.
 
     Asking y and not x leaves the integer kernels alone: onnxruntime never computes x where it can avoid it.
+    A scale that is measured in every run has a gradient too, that of x / scale.
     """
-    apart = _apart(g, axis, block_size)
-    inner = (apart / _column(scale, x, axis, block_size).astype(g.dtype)).shaped_as(x)
+    step = _column(scale, x, axis, block_size)
+
+    def inner() -> Array:
+        return _within(_apart(g, axis, block_size) / step.astype(g.dtype), y, axis, block_size)
+
+    def of_scale() -> Array:
+        return fitted(-inner() * _apart(x.astype(g.dtype), axis, block_size) / step.astype(g.dtype), step)
+
+    return lambda: inner().shaped_as(x), lambda: of_scale().shaped_as(scale)
+
+
+def _within(g: Array, y: Array, axis: int, block_size: int) -> Array:
+    """g where y was not cut off."""
     if y.dtype not in RANGES:
-        return inner
+        return g
     least, most = RANGES[y.dtype]
-    place = y.astype(g.dtype)
-    return np.where((place > least) & (place < most), inner, 0)
+    place = _apart(y.astype(g.dtype), axis, block_size)
+    return np.where((place > least) & (place < most), g, 0)
 
 
 def dequantize(
