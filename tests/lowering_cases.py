@@ -123,7 +123,7 @@ CASES: dict[str, list[Case]] = {
     ],
     "QLinearMatMul": [
         case(ROWS, S, U128, COLUMNS, number(0.01), I0, *Y, constant=(3,), domain=""),
-        case(ROWS, S, U128, bytes_of(2, 6, 3), S, U128, *Y, domain=""),
+        case(ROWS, S, U128, bytes_of(2, 6, 3), S, U128, number(0.1), U128, domain=""),
     ],
     "com.microsoft.DequantizeLinear": [case(X, S, U128), case(X, STEPS[:3], np.full(3, 128, np.uint8), axis=1)],
     "com.microsoft.DynamicQuantizeMatMul": [
