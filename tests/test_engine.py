@@ -126,12 +126,12 @@ def test_bytes_that_changed_in_the_store_are_not_served(engine, tmp_path):
 
 
 def test_scores_that_are_not_one_a_class_take_a_seed(engine, tmp_path):
-    text = BINARY.replace("(float[N, 1] y)", "(float[N, 4, 6, 6] y)").split("p = ")[0] + "y = Relu(f) }"
-    digest = kept(engine, tmp_path, text, w=CONV)
+    text = BINARY.replace("(float[N, 1] y)", "(float[N, 4, 36] y)").split("p = ")[0] + "y = Reshape(f, size) }"
+    digest = kept(engine, tmp_path, text, w=CONV, size=np.array([0, 4, 36]))
     x = rng.normal(size=(1, 3, 8, 8)).astype(np.float32)
-    with pytest.raises(BadQuestion, match="send a seed of that shape"):
+    with pytest.raises(BadQuestion, match="or send a seed of that shape"):
         ask(engine, digest, x, "grad-cam", [0], layer="a")
-    seed = np.zeros((4, 6, 6), np.float32)
+    seed = np.zeros((4, 36), np.float32)
     seed[1] = 1
     ((_, heatmap),) = ask(engine, digest, x, "hires-cam", [seed], layer="a")
     ((_, features),) = ask(engine, digest, x, "feature-maps", [seed], layer="a")

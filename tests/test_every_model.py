@@ -25,8 +25,6 @@ FREE_SIZES = {
     "ppocr-textcls-mobilenetv3": {"x": (3, 48, 192)},
     "silero-vad": {"input": (512,)},
 }
-# Score shapes that are not one a class take a seed.
-SEEDED = ("ultraface-rfb320",)
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +47,14 @@ def test_a_model_is_explained_or_refused_with_the_reason(server, shared: Path, n
         return
     model = server.upload(file)
     inputs = made_up(model, FREE_SIZES.get(name, {}))
-    scored = model.explain(inputs, method="score", target=seed_for(model, name))
+    scored = model.explain(inputs, method="score")
     assert np.isfinite(scored[0].heatmap).all()
     if name in WITHOUT_LAYER:
         with pytest.raises(backlit.NotExplainable, match=WITHOUT_LAYER[name]):
             model.explain(inputs)
         return
     for method in [m.method for m in model.card.methods if m.available]:
-        (answer,) = model.explain(inputs, method=method, target=seed_for(model, name))
+        (answer,) = model.explain(inputs, method=method)
         assert np.isfinite(answer.heatmap).all(), method
         assert answer.status in ("OK", "ALL_NONPOSITIVE"), method
 
@@ -69,11 +67,3 @@ def made_up(model: backlit.Model, free: dict[str, tuple[int, ...]]) -> dict[str,
 def array(tensor, row: tuple[int, ...] | None, random: np.random.Generator) -> np.ndarray:
     shape = (1, *row) if row else tuple(max(n, 1) for n in tensor.shape)
     return random.random(shape).astype(tensor.dtype) if "float" in tensor.dtype else np.full(shape, 16000, tensor.dtype)
-
-
-def seed_for(model: backlit.Model, name: str) -> np.ndarray | None:
-    if name not in SEEDED:
-        return None
-    seed = np.zeros((1, *model.card.scores.tensor.shape[1:]), np.float32)
-    seed[0, 0, 1] = 1
-    return seed

@@ -49,12 +49,25 @@ class Input:
 
 @dataclass(frozen=True)
 class Scores:
-    """The tensor that is explained, the output it leads to, and the activation between them that is left out."""
+    """The tensor that is explained, the output it leads to, and the activation between them that is left out.
+
+    `task` is what the scores are for, "classification", "detection", "segmentation", "regression", "embedding" or
+    "other", and decides what is explained where a question names no target. `axes` is what each axis after the batch
+    counts: classes C, anchors A, height H, width W; "" where it is not known. `boxes` is a detector's tensor of boxes.
+    """
 
     tensor: TensorSpec
     output: str
     activation: str
     explanation: str
+    task: str
+    task_reason: str
+    axes: str
+    boxes: str
+
+    def __str__(self) -> str:
+        left_out = f" (before {self.activation})" if self.activation else ""
+        return f"{self.tensor}{left_out}"
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,7 @@ class Card:
     inputs: tuple[Input, ...]
     outputs: tuple[TensorSpec, ...]
     scores: Scores
+    score_candidates: tuple[Scores, ...]
     layers: tuple[Layer, ...]
     default_layer: str
     default_layer_reason: str
@@ -132,6 +146,7 @@ def read_card(message: pb.Card) -> Card:
         inputs=tuple(Input(TensorSpec.read(i.tensor), word(pb.Layout, i.layout)) for i in message.inputs),
         outputs=tuple(TensorSpec.read(output) for output in message.outputs),
         scores=_scores(message.scores),
+        score_candidates=tuple(_scores(scores) for scores in message.score_candidates),
         layers=tuple(_layer(layer) for layer in message.layers),
         default_layer=message.default_layer,
         default_layer_reason=message.default_layer_reason,
@@ -160,7 +175,16 @@ def dimensions(shape: tuple[int, ...], names: tuple[str, ...] = ()) -> str:
 
 
 def _scores(message: pb.Scores) -> Scores:
-    return Scores(TensorSpec.read(message.tensor), message.output, message.activation, message.explanation)
+    return Scores(
+        tensor=TensorSpec.read(message.tensor),
+        output=message.output,
+        activation=message.activation,
+        explanation=message.explanation,
+        task=word(pb.Task, message.task).lower(),
+        task_reason=message.task_reason,
+        axes=message.axes,
+        boxes=message.boxes,
+    )
 
 
 def _layer(m: pb.Layer) -> Layer:
@@ -174,11 +198,13 @@ def _head(message: pb.Head) -> Head:
 
 def _page(card: Card) -> dict[str, list[str]]:
     """The rows of the printed card by their title."""
-    left_out = f" (before {card.scores.activation})" if card.scores.activation else ""
+    others = [scores for scores in card.score_candidates if scores.tensor.name != card.scores.tensor.name]
     return {
         "input": [str(i) for i in card.inputs],
         "output": [str(o) for o in card.outputs],
-        "scores": [f"{card.scores.tensor}{left_out}", card.scores.explanation],
+        "scores": [str(card.scores), card.scores.explanation],
+        "or": [f"{scores}  {scores.task}" for scores in others],
+        "task": [card.scores.task, card.scores.task_reason],
         "layer": [card.default_layer or "none", card.default_layer_reason],
         "layers": [f"{_layer_text(layer)}{' *' if layer.name == card.default_layer else ''}" for layer in card.layers],
         "head": [card.head.kind, card.head.explanation],

@@ -9,7 +9,7 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError
 from backlit_proto.tensors import DTYPES
 from backlit_server.engine.models import OpenModel
-from backlit_server.graph import Layer, Spec
+from backlit_server.graph import Layer, Scores, Spec, tasks
 from backlit_server.methods import METHODS
 
 LAYOUTS = {"NCHW": pb.LAYOUT_NCHW, "NHWC": pb.LAYOUT_NHWC, "": pb.LAYOUT_UNSPECIFIED}
@@ -18,6 +18,14 @@ HEADS = {
     "convolution + pooling": pb.HEAD_KIND_CONVOLUTION_POOLING,
     "flatten + dense": pb.HEAD_KIND_FLATTEN_DENSE,
     "other": pb.HEAD_KIND_OTHER,
+}
+TASKS = {
+    tasks.CLASSIFICATION: pb.TASK_CLASSIFICATION,
+    tasks.DETECTION: pb.TASK_DETECTION,
+    tasks.SEGMENTATION: pb.TASK_SEGMENTATION,
+    tasks.REGRESSION: pb.TASK_REGRESSION,
+    tasks.EMBEDDING: pb.TASK_EMBEDDING,
+    tasks.OTHER: pb.TASK_OTHER,
 }
 DATA_TYPES = {dtype.name: data_type for data_type, dtype in DTYPES.items()} | {"bfloat16": pb.DATA_TYPE_BFLOAT16}
 
@@ -29,7 +37,8 @@ def card_of(file: onnx.ModelProto, model: OpenModel, scores: np.ndarray | None) 
     return pb.Card(
         inputs=[pb.Input(tensor=_spec(i), layout=LAYOUTS[i.layout]) for i in anatomy.inputs],
         outputs=[_spec(o) for o in anatomy.outputs],
-        scores=_scores(model, scores),
+        scores=_scores(anatomy.scores, scores),
+        score_candidates=[_scores(one, None) for one in anatomy.candidates],
         layers=[_layer(layer) for layer in anatomy.layers],
         default_layer=anatomy.default_layer,
         default_layer_reason=anatomy.default_layer_reason,
@@ -71,14 +80,19 @@ def _support(name: str, refusals: dict[str, BacklitError]) -> pb.MethodSupport:
     return pb.MethodSupport(method=name, available=name not in refusals, why_not=why_not)
 
 
-def _scores(model: OpenModel, found: np.ndarray | None) -> pb.Scores:
-    scores = model.anatomy.scores
-    tensor = pb.TensorSpec(name=scores.name)
-    if found is not None:
-        tensor.data_type = DATA_TYPES.get(found.dtype.name, pb.DATA_TYPE_UNSPECIFIED)
-        tensor.shape.extend([-1, *found.shape[1:]])
-        tensor.dim_names.extend("" for _ in found.shape)
-    return pb.Scores(tensor=tensor, output=scores.output, activation=scores.activation, explanation=scores.explanation)
+def _scores(scores: Scores, found: np.ndarray | None) -> pb.Scores:
+    shape = scores.shape if found is None else (-1, *found.shape[1:])
+    data_type = DATA_TYPES.get(scores.dtype, pb.DATA_TYPE_UNSPECIFIED)
+    return pb.Scores(
+        tensor=pb.TensorSpec(name=scores.name, data_type=data_type, shape=shape, dim_names=[""] * len(shape)),
+        output=scores.output,
+        activation=scores.activation,
+        explanation=scores.explanation,
+        task=TASKS[scores.task.kind],
+        task_reason=scores.task.why,
+        axes=scores.task.axes,
+        boxes=scores.task.boxes,
+    )
 
 
 def _spec(spec: Spec) -> pb.TensorSpec:

@@ -13,7 +13,7 @@ from backlit_proto.tensors import data_type_of
 from backlit_server.engine.pictures import Recipe
 from backlit_server.engine.questions import Wording
 from backlit_server.engine.rendering import pixels, render
-from backlit_server.engine.targets import Row
+from backlit_server.engine.targets import Row, resolved
 from backlit_server.methods import METHODS
 
 NOTES = {
@@ -73,7 +73,7 @@ def respond(
             response.explanations.add(
                 heatmap=shape,
                 image=first_image + row.image,
-                target=pb.ResolvedTarget(class_index=row.class_index, score=row.score, output=row.output),
+                target=resolved(row),
                 layer=looked.layer,
                 method=maker.wording.method,
                 status=status,

@@ -9,13 +9,16 @@ import numpy as np
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.engine.answers import Looked, Maker, respond
+from backlit_server.engine.frames import Frames, frames
 from backlit_server.engine.inputs import checked, image_size, images_in, pieces
 from backlit_server.engine.models import Backbone, OpenModel
 from backlit_server.engine.opening import Models
 from backlit_server.engine.pictures import Recipe, prepare, recipe
 from backlit_server.engine.questions import Question, read_question
 from backlit_server.engine.runtime import Runtime, Session
-from backlit_server.engine.targets import Row, narrow_seeds, rows, seeds
+from backlit_server.engine.target_kinds import rows, rows_of_images
+from backlit_server.engine.targets import Row, narrow_seeds, seeds
+from backlit_server.engine.views import views
 from backlit_server.graph.method import SEED
 from backlit_server.graph.narrow import CLASSES
 from backlit_server.graph.tiling import TARGETS, WHOLE
@@ -45,12 +48,13 @@ class Engine:
         `question.model` is a digest; `tensors` are the data of the request's tensors in the order of tensors_in.
         """
         question = read_question(request, tensors)
-        model = self._models.get(question.wording.model)
+        model = self._models.get(question.wording.model).explaining(question.wording.scores)
         inputs, prepared = self._inputs(question, model)
         size = image_size(inputs, model.anatomy.inputs)
+        frame = frames(question.pictures, prepared, size)
         maker = Maker(question.wording, self.provider, tuple(self.versions.items()), prepared, size)
         for first, feeds in pieces(inputs, model.anatomy.inputs, lambda: model.batching[0]):
-            for looked in self._looks(question, model, feeds):
+            for looked in self._looks(question, model, feeds, lambda image, first=first: frame(first + image)):
                 yield from respond(looked, first, maker)
 
     def interrupt(self) -> None:
@@ -69,7 +73,7 @@ class Engine:
         by = recipe(question.wording.preprocessing, model.image)
         return {model.anatomy.inputs[0].name: prepare(question.pictures, by, model.image)}, by
 
-    def _looks(self, question: Question, model: OpenModel, feeds: Tensors) -> Iterator[Looked]:
+    def _looks(self, question: Question, model: OpenModel, feeds: Tensors, frame: Frames) -> Iterator[Looked]:
         backbone = model.backbone(question.wording.method, question.wording.layer)
         made = backbone.session.run(feeds)
         scores = model.anatomy.scores
@@ -79,11 +83,11 @@ class Engine:
                 f"the scores {scores.name!r} of {count} images have the shape {found.shape}, whose first axis does not "
                 "count images; export the model with a batch axis in its output"
             )
-        asked = rows(question.targets, found, made[scores.output], model.classes)
+        images = views(made, scores, frame, question.wording.boxes)
         if METHODS[question.wording.method].needs_seed:
-            yield from _through_head(question, model, backbone, made, asked)
+            yield from _through_head(question, model, backbone, made, rows(question.targets, images))
         else:
-            yield from _forward_only(question, model, backbone, made, asked)
+            yield from _forward_only(question, model, backbone, made, rows_of_images(question.targets, images))
 
 
 def _forward_only(

@@ -14,7 +14,6 @@ import onnx
 from backlit_proto.errors import NotExplainable
 from backlit_server.engine.inputs import expected_image
 from backlit_server.engine.runtime import Runtime, Session
-from backlit_server.engine.targets import Classes
 from backlit_server.engine.trial import batches
 from backlit_server.graph import (
     Cut,
@@ -50,21 +49,35 @@ class Head:
 
 
 class OpenModel:
-    """One model: its anatomy and, by layer and method, its sessions.
+    """One model with the scores it explains: its anatomy and, by layer and method, its sessions.
 
-    `folder` is where weights outside the file lie, `batch` what is already known of running images together.
+    `folder` is where weights outside the file lie, `batch` what is already known of running images together, `scores`
+    the tensor to explain ("": the default).
     """
 
-    def __init__(self, file: onnx.ModelProto, runtime: Runtime, folder: Path | None = None, batch: str = "") -> None:
+    def __init__(
+        self, file: onnx.ModelProto, runtime: Runtime, folder: Path | None = None, batch: str = "", *, scores: str = ""
+    ) -> None:
         self._open = partial(runtime.open, folder=folder)
-        self._graph = canonical(file)
+        self._look = partial(OpenModel, runtime=runtime, folder=folder, batch=batch)
+        self._explaining: dict[str, OpenModel] = {}
         self._batch = batch
         self._backbones: dict[str, Backbone] = {}
         self._seeded: dict[tuple[str, bool], onnx.ModelProto] = {}
         self._heads: dict[tuple[str, str, str], Head] = {}
-        self.anatomy = examine(self._graph)
-        self.classes = Classes(binary=self.anatomy.scores.binary)
+        graph = canonical(file)
+        self.anatomy = examine(graph, scores)
+        # What targets need beside the scores is computed by every forward pass anyway.
+        self._graph = with_outputs(graph, self.anatomy.scores.beside)
         self.image = expected_image(self.anatomy)
+
+    def explaining(self, scores: str) -> "OpenModel":
+        """The same model with another tensor as its scores ("": the default)."""
+        if not scores or scores == self.anatomy.scores.name:
+            return self
+        if scores not in self._explaining:
+            self._explaining[scores] = self._look(self._graph, scores=scores)
+        return self._explaining[scores]
 
     def backbone(self, method: str, layer: str) -> Backbone:
         """What a method needs of the forward pass, at a tensor or node by name ("": the default layer)."""

@@ -1,7 +1,7 @@
 """A question as the engine understands it: decoded and checked as far as that is possible without the model."""
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +10,14 @@ from google.protobuf import json_format
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
+from backlit_server.engine.boxes import Convention, read_convention
 from backlit_server.engine.rendering import Rendering, read_rendering
+from backlit_server.engine.wanted import BEST, Wanted, read_target
 from backlit_server.methods import DEFAULT_METHOD, bind
 
 DEFAULT_PROFILE = "paper"
 PROFILES = (DEFAULT_PROFILE,)
 REMEMBERED = 256  # questions
-
-Wanted = int | str | np.ndarray
-"""A class index, "top5" and the like, or a seed."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,8 @@ class Wording:
     parameters: Mapping[str, Any]
     targets: tuple[pb.Target, ...]
     layer: str
+    scores: str
+    boxes: Convention
     profile: str
     rendering: Rendering
     preprocessing: pb.Preprocessing | None
@@ -53,7 +54,7 @@ def read_question(request: pb.ExplainRequest, tensors: Sequence[np.ndarray]) -> 
     arrays = iter(tensors)
     return Question(
         wording=wording,
-        targets=tuple(_wanted(target, arrays) for target in wording.targets) or ("top1",),
+        targets=tuple(read_target(target, lambda _: next(arrays)) for target in wording.targets) or (BEST,),
         inputs={name: next(arrays) for name in sorted(request.inputs)},
         pictures=tuple(p.file if p.WhichOneof("form") == "file" else next(arrays) for p in request.pictures),
     )
@@ -73,20 +74,9 @@ def _wording(question: bytes) -> Wording:
         parameters=bind(method, json_format.MessageToDict(asked.parameters)),
         targets=tuple(asked.targets),
         layer=asked.layer,
+        scores=asked.scores,
+        boxes=read_convention(asked.box_convention),
         profile=profile,
         rendering=read_rendering(asked.rendering),
         preprocessing=asked.preprocessing if asked.HasField("preprocessing") else None,
     )
-
-
-def _wanted(target: pb.Target, arrays: Iterator[np.ndarray]) -> Wanted:
-    kind = target.WhichOneof("kind")
-    if kind == "class_index":
-        return target.class_index
-    if kind == "top":
-        if target.top == 0:
-            raise BadQuestion("the top 0 classes: ask for at least 1")
-        return f"top{target.top}"
-    if kind == "seed":
-        return next(arrays)
-    raise BadQuestion("a target is a class index, a class name of a model that has class names, top k, or a seed")

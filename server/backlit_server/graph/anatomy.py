@@ -11,9 +11,12 @@ from backlit_server.graph.head import OTHER, Head, head
 from backlit_server.graph.layers import Layer, axes_of_tensors, layers, sizes
 from backlit_server.graph.layout import layout
 from backlit_server.graph.paths import on_paths
-from backlit_server.graph.scores import Scores, scores
+from backlit_server.graph.scores import Scores, all_scores, named
 from backlit_server.graph.tape import opset_of
+from backlit_server.graph.wayback import SELECTIONS
 from backlit_server.graph.wiring import Wiring, wiring
+
+CHOOSE = SELECTIONS | {"NonMaxSuppression"}
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,16 @@ class Batch:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """All of it. `layers` are in the order of the graph; `default_layer` is "" where there is none to look at."""
+    """All of it. `layers` are in the order of the graph; `default_layer` is "" where there is none to look at.
+
+    `scores` are those explained, `candidates` those of all outputs, the default first. `selected` are the outputs that
+    depend on which of several values is the largest.
+    """
 
     inputs: tuple[Spec, ...]
     outputs: tuple[Spec, ...]
     scores: Scores
+    candidates: tuple[Scores, ...]
     layers: tuple[Layer, ...]
     default_layer: str
     default_layer_reason: str
@@ -60,6 +68,7 @@ class Anatomy:
     producer: str
     parameters: int
     operators: tuple[str, ...]
+    selected: frozenset[str]
     axes: Mapping[str, str]
 
     def axes_of(self, tensor: str) -> str:
@@ -70,15 +79,17 @@ class Anatomy:
         return self.axes[tensor]
 
 
-def examine(model: ModelProto) -> Anatomy:
+def examine(model: ModelProto, asked: str = "") -> Anatomy:
     """The anatomy of a canonical model; NotExplainable where no output depends on an input through floats.
 
+    `asked` names the scores to explain, "" the default ones; BadQuestion where there are none of this name.
     Opset and IR version are those of the model given here: who wants the uploaded file's asks the file.
     """
     wires = wiring(model)
-    found = scores(wires)
-    path = on_paths(wires, found.name)
     axes = axes_of_tensors(wires)
+    among = all_scores(wires, axes)
+    found = named(wires, axes, among, asked) if asked else among[0]
+    path = on_paths(wires, found.name)
     inputs = tuple(_spec(wires, name, layout(wires, name)) for name in wires.inputs)
     images = [spec.name for spec in inputs if spec.layout]
     candidates = tuple(layer for layer in layers(wires, path, axes, images) if layer.name != found.name)
@@ -87,6 +98,7 @@ def examine(model: ModelProto) -> Anatomy:
         inputs=inputs,
         outputs=tuple(_spec(wires, name) for name in wires.outputs),
         scores=found,
+        candidates=among,
         layers=candidates,
         default_layer=default,
         default_layer_reason=reason,
@@ -97,6 +109,7 @@ def examine(model: ModelProto) -> Anatomy:
         producer=" ".join(part for part in (model.producer_name, model.producer_version) if part),
         parameters=sum(math.prod(t.dims) for t in model.graph.initializer if _learned(wires, t.name)),
         operators=tuple(sorted({n.op_type for n in wires.nodes if not path.isdisjoint(n.output)})),
+        selected=_selected(wires),
         axes=axes | {spec.name: spec.layout for spec in inputs if spec.layout},
     )
 
@@ -115,6 +128,12 @@ def _default(wires: Wiring, candidates: tuple[Layer, ...], path: frozenset[str])
     if path.isdisjoint(wires.inputs):
         return "", "the model computes in integers throughout; upload the float model that it was made from"
     return "", "between image and scores no convolution or pooling makes a spatial tensor"
+
+
+def _selected(wires: Wiring) -> frozenset[str]:
+    chosen = [name for node in wires.nodes if node.op_type in CHOOSE for name in node.output]
+    made = {name for k in wires.downstream(chosen) for name in wires.nodes[k].output}
+    return frozenset(made.union(chosen).intersection(wires.outputs))
 
 
 def _spec(wires: Wiring, name: str, order: str = "") -> Spec:

@@ -1,7 +1,7 @@
 """A question as a caller writes it, made into one a worker can answer: digest, class indices, preprocessing."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from backlit_proto import backlit_pb2 as pb
@@ -24,12 +24,19 @@ def resolve(request: pb.ExplainRequest, store: Store) -> Resolved:
     question = request.question
     question.model = store.resolve(question.model)
     model = store.described(question.model)
-    for target in question.targets:
-        if target.WhichOneof("kind") == "class_name":
-            target.class_index = class_index(target.class_name, model.class_names)
+    for said in _classes(question.targets):
+        if said.class_name:
+            said.class_index = class_index(said.class_name, model.class_names)
     if model.HasField("preprocessing") and not question.HasField("preprocessing"):
         question.preprocessing.CopyFrom(model.preprocessing)
     return Resolved(question.model, question.method or DEFAULT_METHOD, model.class_names)
+
+
+def _classes(targets: Iterable[pb.Target]) -> Iterator[pb.Target | pb.BoxTarget | pb.MaskTarget]:
+    """Every message in which a class can be named; asking for a field that is not set sets nothing."""
+    for target in targets:
+        yield from (target, target.box, target.mask)
+        yield from _classes(term.target for term in target.combination.terms)
 
 
 def class_index(name: str, class_names: Sequence[str]) -> int:

@@ -1,0 +1,43 @@
+"""Targets of classifiers: one score a class."""
+
+import numpy as np
+
+from backlit_proto.errors import BadQuestion
+from backlit_server.engine.targets import Row
+from backlit_server.engine.views import View
+
+
+def one_class(index: int, view: View) -> Row:
+    """A class. Where one score stands behind a sigmoid, class 1 is that score and class 0 minus it."""
+    count = len(_by_class(view))
+    if not 0 <= index < count:
+        raise BadQuestion(f"there is no class {index}; this model has the classes 0 to {count - 1}")
+    (row,) = _rows([index], view)
+    return row
+
+
+def best_classes(count: int, view: View) -> list[Row]:
+    """The best classes, best first; of equal ones the first."""
+    scores = _by_class(view)
+    if count > len(scores):
+        raise BadQuestion(f"the top {count} classes of a model with {len(scores)}")
+    if count == 1:
+        return _rows([int(scores.argmax())], view)
+    best = np.argpartition(-scores, count - 1)[:count]
+    return _rows([int(i) for i in best[np.lexsort((best, -scores[best]))]], view)
+
+
+def _by_class(view: View) -> np.ndarray:
+    scores = view.scores.reshape(-1)
+    return np.concatenate([-scores, scores]) if view.about.binary else scores
+
+
+def _rows(indices: list[int], view: View) -> list[Row]:
+    outputs = np.concatenate([1 - view.outputs, view.outputs]) if view.about.binary else view.outputs
+    values = zip(indices, _by_class(view)[indices].tolist(), outputs[indices].tolist(), strict=True)
+    return [Row(view.image, *_seed(i, view), i, score, output, view.about.name) for i, score, output in values]
+
+
+def _seed(index: int, view: View) -> tuple[tuple[int], tuple[float]]:
+    """Places and values of the seed of one class."""
+    return (0 if view.about.binary else index,), (-1.0 if view.about.binary and index == 0 else 1.0,)

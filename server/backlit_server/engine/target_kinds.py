@@ -1,0 +1,151 @@
+"""Every kind of target: from what was asked for to the rows that answer it. KINDS has one row a kind."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from backlit_proto.errors import BadQuestion
+from backlit_server.engine import classes, detection, segmentation, similarity
+from backlit_server.engine.targets import NO_CLASS, Row
+from backlit_server.engine.views import View
+from backlit_server.engine.wanted import BEST, Combined, Element, Kept, Masked, Near, Similar, Wanted
+from backlit_server.graph.tasks import CLASSIFICATION, DETECTION, EMBEDDING, OTHER, REGRESSION, SEGMENTATION
+
+
+def rows(wanted: Sequence[Wanted], views: Iterable[View]) -> list[Row]:
+    """Every heatmap to make, images outer, targets inner."""
+    return [row for view in views for target in wanted for row in KINDS[type(target)](target, view)]
+
+
+def rows_of_images(wanted: Sequence[Wanted], views: Iterable[View]) -> list[Row]:
+    """One row an image, for maps that depend on no target: they need none where the task has no default."""
+    if any(not isinstance(target, str) or target != BEST for target in wanted):
+        return rows(wanted, views)
+    return [row for view in views for row in _no_target(view) or rows(wanted, [view])]
+
+
+def _no_target(view: View) -> list[Row]:
+    if view.about.task.kind not in (EMBEDDING, OTHER):
+        return []
+    return [Row(view.image, (), (), NO_CLASS, math.nan, math.nan, view.about.name)]
+
+
+def _class(wanted: int, view: View) -> list[Row]:
+    return [CLASSES[view.about.task.kind](wanted, view)]
+
+
+def _top(wanted: str, view: View) -> list[Row]:
+    return TOPS[view.about.task.kind](int(wanted.removeprefix("top")), view)
+
+
+def _seed(seed: np.ndarray, view: View) -> list[Row]:
+    scores = view.scores
+    if seed.shape != scores.shape:
+        raise BadQuestion(f"a seed has the shape of one row of the scores, {scores.shape}; this one has {seed.shape}")
+    if not np.isfinite(seed).all():
+        raise BadQuestion("the seed holds NaN or infinity")
+    seed = seed.astype(scores.dtype)
+    places = np.flatnonzero(seed)
+    values = seed.ravel()[places]
+    single = seed.ndim == 1 and len(places) == 1 and values[0] == 1
+    index = int(places[0]) if single else NO_CLASS
+    score = float((seed * scores).sum())
+    return [Row(view.image, places.tolist(), values.tolist(), index, score, math.nan, view.about.name)]
+
+
+def _element(wanted: Element, view: View) -> list[Row]:
+    shape, index = view.scores.shape, wanted.index
+    if not index and view.scores.size == 1:
+        return [view.value(0, said="the output itself")]
+    valid = len(index) == len(shape) and all(-n <= i < n for i, n in zip(index, shape, strict=True))
+    if not valid:
+        raise BadQuestion(f"an element has one index an axis of the scores, whose shape is {shape}; got {list(index)}")
+    index = tuple(i % n for i, n in zip(index, shape, strict=True))
+    if view.about.task.kind == DETECTION and view.about.task.axes:
+        anchor, which = index if view.about.task.axes == "AC" else index[::-1]
+        return [detection.anchors(view).row(anchor, which, f"class {which} at anchor {anchor}")]
+    said = f"the element {list(index)} of the output"
+    return [view.value(int(np.ravel_multi_index(index, shape)), said=said)]
+
+
+def _combination(wanted: Combined, view: View) -> list[Row]:
+    """The weighted sum of targets, whose seed is that of theirs."""
+    total, score, words = np.zeros(view.scores.size), 0.0, []
+    for target, weight in wanted.terms:
+        found = KINDS[type(target)](target, view)
+        if len(found) != 1:
+            raise BadQuestion(f"a term of a combination is one target; this one is {len(found)}")
+        np.add.at(total, np.asarray(found[0].places, np.int64), weight * np.asarray(found[0].values, np.float64))
+        score += weight * found[0].score
+        words.append(f"{weight:+g} x {_words(found[0])}")
+    places = np.flatnonzero(total)
+    said = " ".join(words)
+    return [Row(view.image, places.tolist(), total[places].tolist(), NO_CLASS, score, math.nan, view.about.name, said)]
+
+
+def _words(row: Row) -> str:
+    return f"({row.said})" if row.said else "seed" if row.class_index == NO_CLASS else f"class {row.class_index}"
+
+
+def _output(count: int, view: View) -> list[Row]:
+    """The output of a regression: its one number, or the mean of one number a place."""
+    if count != 1:
+        raise BadQuestion(f"the top {count} of an output that is one number: ask for the top 1, or for elements")
+    return _element(Element(()), view) if view.scores.size == 1 else [segmentation.everywhere(view)]
+
+
+def _component(index: int, view: View) -> Row:
+    if not 0 <= index < view.scores.size:
+        raise BadQuestion(f"there is no component {index}; this output has the components 0 to {view.scores.size - 1}")
+    return view.value(index, index)
+
+
+def _no_default(count: int, view: View) -> list[Row]:
+    wanting = {
+        EMBEDDING: "an embedding has no best class: send a reference that it should be similar to",
+        OTHER: "nothing is known of what they stand for: ask for an element of them, or send a seed of their shape",
+    }
+    task = view.about.task
+    raise BadQuestion(
+        f"say what to explain of the scores {view.about.name!r}, {view.scores.shape} an image ({task.why}); "
+        f"{wanting[task.kind]}"
+    )
+
+
+def _no_classes(index: int, view: View) -> Row:
+    if view.scores.ndim == 1:
+        return _component(index, view)
+    raise BadQuestion(
+        f"this model's scores are not one a class but {view.scores.shape} an image: ask for an element "
+        "of them, or send a seed of that shape"
+    )
+
+
+TOPS: dict[str, Callable[[int, View], list[Row]]] = {
+    CLASSIFICATION: classes.best_classes,
+    DETECTION: detection.best_boxes,
+    SEGMENTATION: segmentation.dominant_classes,
+    REGRESSION: _output,
+    EMBEDDING: _no_default,
+    OTHER: _no_default,
+}
+CLASSES: dict[str, Callable[[int, View], Row]] = {
+    CLASSIFICATION: classes.one_class,
+    DETECTION: detection.best_box,
+    SEGMENTATION: segmentation.where_it_wins,
+    REGRESSION: _component,
+    EMBEDDING: _component,
+    OTHER: _no_classes,
+}
+KINDS: dict[type, Callable[..., list[Row]]] = {
+    int: _class,
+    str: _top,
+    np.ndarray: _seed,
+    Element: _element,
+    Near: lambda wanted, view: [detection.nearest_box(wanted, view)],
+    Kept: lambda wanted, view: [detection.kept_box(wanted, view)],
+    Masked: lambda wanted, view: [segmentation.masked(wanted, view)],
+    Similar: lambda wanted, view: [similarity.similarity(wanted, view)],
+    Combined: _combination,
+}
