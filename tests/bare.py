@@ -12,6 +12,8 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import tensors_in, to_array, to_tensor
 from backlit_server.engine.engine import Engine
 
+Target = int | str | np.ndarray | pb.Target
+
 
 def stored(store: Path, file: Path) -> str:
     """Puts a model where the engine looks for it; its digest."""
@@ -28,12 +30,13 @@ def ask(
     digest: str,
     x: np.ndarray | dict[str, np.ndarray],
     method: str = "grad-cam",
-    targets: Sequence[int | str | np.ndarray] = (),
+    targets: Sequence[Target] = (),
     layer: str = "",
+    scores: str = "",
     **parameters,
 ) -> list[tuple[pb.Explanation, np.ndarray]]:
     """The engine's answers: explanations and their heatmaps."""
-    found = responses(engine, digest, x, method, targets, layer, **parameters)
+    found = responses(engine, digest, x, method, targets, layer, scores, **parameters)
     return [pair for response, heatmaps in found for pair in zip(response.explanations, heatmaps, strict=True)]
 
 
@@ -42,19 +45,23 @@ def responses(
     digest: str,
     x: np.ndarray | dict[str, np.ndarray],
     method: str,
-    targets: Sequence[int | str | np.ndarray],
+    targets: Sequence[Target],
     layer: str = "",
+    scores: str = "",
     **parameters,
 ) -> list[tuple[pb.ExplainResponse, Sequence[np.ndarray]]]:
     """What the engine answers, as it goes to the worker's desk."""
     inputs = {name: to_tensor(a) for name, a in (x if isinstance(x, dict) else {"": x}).items()}
-    question = pb.Question(model=digest, method=method, layer=layer, targets=[_target(t) for t in targets])
+    question = pb.Question(model=digest, method=method, layer=layer, scores=scores)
+    question.targets.extend(_target(target) for target in targets)
     question.parameters.update(parameters)
     request = pb.ExplainRequest(question=question, inputs=inputs)
     return list(engine.explain(request, [to_array(tensor) for tensor in tensors_in(request)]))
 
 
-def _target(target: int | str | np.ndarray) -> pb.Target:
+def _target(target: Target) -> pb.Target:
+    if isinstance(target, pb.Target):
+        return target
     if isinstance(target, np.ndarray):
         return pb.Target(seed=to_tensor(target))
     return pb.Target(top=int(target.removeprefix("top"))) if isinstance(target, str) else pb.Target(class_index=target)

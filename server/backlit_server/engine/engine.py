@@ -13,12 +13,14 @@ from backlit_server.engine.frames import Frames, frames
 from backlit_server.engine.inputs import checked, image_size, images_in, pieces
 from backlit_server.engine.models import Backbone, OpenModel
 from backlit_server.engine.opening import Models
+from backlit_server.engine.parting import parted
 from backlit_server.engine.pictures import Recipe, prepare, recipe
-from backlit_server.engine.questions import Question, read_question
+from backlit_server.engine.questions import Question, Wording, read_question
 from backlit_server.engine.runtime import Runtime, Session
 from backlit_server.engine.target_kinds import rows, rows_of_images
 from backlit_server.engine.targets import Row, narrow_seeds, seeds
 from backlit_server.engine.views import views
+from backlit_server.graph import Cut
 from backlit_server.graph.method import SEED
 from backlit_server.graph.narrow import CLASSES
 from backlit_server.graph.tiling import TARGETS, WHOLE
@@ -85,7 +87,9 @@ class Engine:
             )
         images = views(made, scores, frame, question.wording.boxes)
         if METHODS[question.wording.method].needs_seed:
-            yield from _through_head(question, model, backbone, made, rows(question.targets, images))
+            for cut, some, asked in parted(backbone, rows(question.targets, images)):
+                tensors = {name: made[name][some] for name in (scores.name, *cut.crossing)}
+                yield from _through_head(question.wording, model, cut, tensors, asked)
         else:
             yield from _forward_only(question, model, backbone, made, rows_of_images(question.targets, images))
 
@@ -105,12 +109,9 @@ def _forward_only(
     yield Looked(rows, heatmaps, np.zeros(len(rows)), layer, backbone.session.digest)
 
 
-def _through_head(
-    question: Question, model: OpenModel, backbone: Backbone, made: Tensors, asked: list[Row]
-) -> Iterator[Looked]:
+def _through_head(wording: Wording, model: OpenModel, cut: Cut, made: Tensors, asked: list[Row]) -> Iterator[Looked]:
     """The head, for as many rows at once as fit; where its rows cannot be repeated, for one target at a time."""
-    assert backbone.cut is not None
-    cut, head = backbone.cut, model.head(backbone.cut, question.wording.method, question.wording.parameters)
+    head = model.head(cut, wording.method, wording.parameters)
     crossing = {name: made[name] for name in cut.crossing}
     scores = made[model.anatomy.scores.name]
     for chosen, found in (_tiled if cut.rows_tile else _one_by_one)(head.session, crossing, asked, scores):
@@ -142,7 +143,7 @@ def _one_by_one(
     session: Session, crossing: Tensors, asked: list[Row], scores: np.ndarray
 ) -> Iterator[tuple[list[Row], Tensors]]:
     """One run a target over the whole batch, put back into order: images outer, targets inner."""
-    images = asked[-1].image + 1
+    images = asked[-1].image - asked[0].image + 1
     targets = len(asked) // images
     runs = [_run(session, crossing, asked[target::targets], scores) for target in range(targets)]
     by_image = {name: np.stack([run[name] for run in runs], 1) for name in runs[0]}

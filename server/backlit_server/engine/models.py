@@ -34,10 +34,14 @@ from backlit_server.methods import DEFAULT_METHOD, METHODS
 
 @dataclass(frozen=True)
 class Backbone:
-    """The forward pass with the tensors that cross a cut among its outputs; no cut: just the scores."""
+    """The forward pass with the tensors that cross a cut among its outputs; no cut: just the scores.
+
+    `by_anchor`: a detector of several scales has a cut for the anchors of each, besides the one for all.
+    """
 
     session: Session
     cut: Cut | None
+    by_anchor: tuple[tuple[range, Cut], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,9 +87,11 @@ class OpenModel:
         """What a method needs of the forward pass, at a tensor or node by name ("": the default layer)."""
         if not METHODS[method].needs_layer:
             return self._plain()
-        layer = layer or self.anatomy.default_layer
-        if not layer:
+        if not (layer or self.anatomy.default_layer):
             raise NotExplainable(f"this model has no layer to look at: {self.anatomy.default_layer_reason}")
+        if not layer and self.anatomy.levels:
+            return self._of_levels
+        layer = layer or self.anatomy.default_layer
         if layer not in self._backbones:
             made = cut(self._graph, layer, self.anatomy.scores.name)
             # Asked by the name of its node, a layer is the same tensor and shares its sessions.
@@ -93,6 +99,21 @@ class OpenModel:
                 self._backbones[made.layer] = Backbone(self._open(made.backbone), made)
             self._backbones[layer] = self._backbones[made.layer]
         return self._backbones[layer]
+
+    @functools.cached_property
+    def _of_levels(self) -> Backbone:
+        """The backbone of a detector of several scales: one forward pass, cut for all anchors and for those of each."""
+        found, scores = self.anatomy, self.anatomy.scores.name
+        cuts = {layer: cut(self._graph, layer, scores) for layer in (found.default_layer, *found.last_layers)}
+        crossing = [name for made in cuts.values() for name in made.crossing]
+        session = self._open(with_outputs(self._graph, [scores, *dict.fromkeys(crossing)]))
+        for layer, made in cuts.items():
+            self._backbones.setdefault(layer, Backbone(session, made))
+        # Without rows that can be repeated, a head runs for the whole batch, whose images may be of different scales.
+        if found.batch.dynamic and not all(made.rows_tile for made in cuts.values()):
+            return Backbone(session, cuts[found.default_layer])
+        by_anchor = tuple((level.anchors, cuts[level.layer.name]) for level in found.levels)
+        return Backbone(session, cuts[found.default_layer], by_anchor)
 
     def head(self, cut: Cut, method: str, parameters: Mapping[str, Any]) -> Head:
         """The method at this cut."""

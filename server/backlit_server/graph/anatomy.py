@@ -10,6 +10,7 @@ from backlit_proto.errors import NotExplainable
 from backlit_server.graph.head import OTHER, Head, head
 from backlit_server.graph.layers import Layer, axes_of_tensors, layers, sizes
 from backlit_server.graph.layout import layout
+from backlit_server.graph.levels import Level, holding, levels
 from backlit_server.graph.paths import on_paths
 from backlit_server.graph.scores import Scores, all_scores, named
 from backlit_server.graph.tape import opset_of
@@ -51,7 +52,7 @@ class Anatomy:
     """All of it. `layers` are in the order of the graph; `default_layer` is "" where there is none to look at.
 
     `scores` are those explained, `candidates` those of all outputs, the default first. `selected` are the outputs that
-    depend on which of several values is the largest.
+    depend on which of several values is the largest. `levels` are the scales of a detector, none where it has but one.
     """
 
     inputs: tuple[Spec, ...]
@@ -61,6 +62,7 @@ class Anatomy:
     layers: tuple[Layer, ...]
     default_layer: str
     default_layer_reason: str
+    levels: tuple[Level, ...]
     head: Head
     batch: Batch
     opset: int
@@ -70,6 +72,11 @@ class Anatomy:
     operators: tuple[str, ...]
     selected: frozenset[str]
     axes: Mapping[str, str]
+
+    @property
+    def last_layers(self) -> tuple[str, ...]:
+        """The layers of the levels."""
+        return tuple(level.layer.name for level in self.levels)
 
     def axes_of(self, tensor: str) -> str:
         """Where a tensor keeps batch, channels, height and width; NotExplainable where it is no map."""
@@ -89,11 +96,12 @@ def examine(model: ModelProto, asked: str = "") -> Anatomy:
     axes = axes_of_tensors(wires)
     among = all_scores(wires, axes)
     found = named(wires, axes, among, asked) if asked else among[0]
-    path = on_paths(wires, found.name)
+    path, same = on_paths(wires, found.name), holding(wires, found.name)
     inputs = tuple(_spec(wires, name, layout(wires, name)) for name in wires.inputs)
     images = [spec.name for spec in inputs if spec.layout]
-    candidates = tuple(layer for layer in layers(wires, path, axes, images) if layer.name != found.name)
+    candidates = tuple(layer for layer in layers(wires, path, axes, images) if layer.name not in same)
     default, reason = _default(wires, candidates, path)
+    scales = levels(wires, found, axes, images)
     return Anatomy(
         inputs=inputs,
         outputs=tuple(_spec(wires, name) for name in wires.outputs),
@@ -101,7 +109,8 @@ def examine(model: ModelProto, asked: str = "") -> Anatomy:
         candidates=among,
         layers=candidates,
         default_layer=default,
-        default_layer_reason=reason,
+        default_layer_reason=reason + _of_levels(scales),
+        levels=scales,
         head=head(model, wires, default, found.name) if default else Head(OTHER, reason, ()),
         batch=_batch(inputs),
         opset=opset_of(model),
@@ -128,6 +137,14 @@ def _default(wires: Wiring, candidates: tuple[Layer, ...], path: frozenset[str])
     if path.isdisjoint(wires.inputs):
         return "", "the model computes in integers throughout; upload the float model that it was made from"
     return "", "between image and scores no convolution or pooling makes a spatial tensor"
+
+
+def _of_levels(scales: tuple[Level, ...]) -> str:
+    """What the default layer of one anchor is, where that depends on its scale."""
+    if not scales:
+        return ""
+    told = "; ".join(f"{level.layer.name} ({level.layer.in_words})" for level in scales)
+    return f". The score of one anchor is explained at the last such tensor of its own scale: {told}"
 
 
 def _selected(wires: Wiring) -> frozenset[str]:
