@@ -29,7 +29,7 @@ def differentiate(
     model = _as_asked(_with_rules(canonical(model), outputs, wrt, rules), model)
     tape = Tape(model, "grad/")
     _check(tape, outputs, wrt)
-    path = path_between(model.graph.node, tape.kinds, outputs, wrt)
+    path = path_between(model.graph.node, tape.kinds, outputs, wrt, rules)
     found = blockers(path, rules)
     if not found:
         seeds = {output: _seed(tape, output) for output in outputs}
@@ -119,7 +119,7 @@ def _as_asked(made: ModelProto, model: ModelProto) -> ModelProto:
 def _with_rules(model: ModelProto, outputs: Sequence[str], wrt: Sequence[str], rules: Mapping[str, Rule]) -> ModelProto:
     """The model, operators without a rule replaced by the function that the ONNX specification defines them by."""
     kinds = dict(kinds_of(model.graph))
-    lost = {blocker.op for blocker in blockers(path_between(model.graph.node, kinds, outputs, wrt), rules)}
+    lost = {blocker.op for blocker in blockers(path_between(model.graph.node, kinds, outputs, wrt, rules), rules)}
     defined = frozenset(op for op in lost if is_defined(op, opset_of(model)))
     return _with_rules(canonical(opened(model, defined, kinds)), outputs, wrt, rules) if defined else model
 

@@ -10,7 +10,7 @@ from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.aside import reads
 from backlit_server.graph.sym import FLOATS
 from backlit_server.graph.tape import Kind
-from backlit_server.graph.vjp import FLAT, ROUNDED
+from backlit_server.graph.vjp import FLAT, ROUNDED, VJPS
 
 QUANTISED = frozenset(
     {TensorProto.INT4, TensorProto.UINT4, TensorProto.INT8, TensorProto.UINT8, TensorProto.INT16, TensorProto.UINT16}
@@ -35,12 +35,19 @@ class Blocker:
 
 
 def path_between(
-    order: Sequence[NodeProto], kinds: Mapping[str, Kind], outputs: Collection[str], wrt: Collection[str]
+    order: Sequence[NodeProto],
+    kinds: Mapping[str, Kind],
+    outputs: Collection[str],
+    wrt: Collection[str],
+    rules: Collection[str] = VJPS,
 ) -> Path:
-    """Forward: what depends on `wrt`, through floats; backward: what of it the outputs depend on."""
-    moving = set(wrt)
+    """Forward: what depends on `wrt`, through floats; backward: what of it the outputs depend on.
+
+    A flat operator ends the path, unless there is a rule for it.
+    """
+    moving, flat = set(wrt), FLAT.difference(rules)
     for node in order:
-        if label(node) not in FLAT and not moving.isdisjoint(reads(node)):
+        if label(node) not in flat and not moving.isdisjoint(reads(node)):
             moving.update(name for name in node.output if name and _carries(node, name, kinds, moving))
     needed, nodes = set(outputs), []
     for node in reversed(order):

@@ -54,6 +54,7 @@ class Tape:
         overridable = {i.name for i in model.graph.input}
         self._given = {t.name: t for t in model.graph.initializer if t.name not in overridable}
         self._constants: dict[str, np.ndarray] = {}
+        self._computed: set[str] = set()
         self._nodes: list[NodeProto] = []
         self._emitted: dict[tuple[Any, ...], tuple[str, ...]] = {}
         self._makers: dict[str, NodeProto] = {}
@@ -96,15 +97,14 @@ class Tape:
         return self._emitted[key][0]
 
     def constant_here(self, name: str) -> bool:
-        """Whether a tensor is the same in every run, and stored in the model itself."""
-        given = self._given.get(name)
-        return name in self._constants or (given is not None and given.data_location != TensorProto.EXTERNAL)
+        """Whether a tensor is the same in every run: stored in the model itself, or computed from such on this tape."""
+        return name in self._constants or name in self._computed or self._stored(name)
 
     def value(self, name: str) -> np.ndarray | None:
-        """The value of such a tensor, else None."""
+        """The value of such a tensor, else None; None too for what is computed when the model is loaded."""
         if name in self._constants:
             return self._constants[name]
-        return numpy_helper.to_array(self._given[name]) if self.constant_here(name) else None
+        return numpy_helper.to_array(self._given[name]) if self._stored(name) else None
 
     def maker(self, name: str) -> NodeProto | None:
         """The node that computes a tensor, of the model or of this tape; None for what is given."""
@@ -165,8 +165,13 @@ class Tape:
         self._names.add(name)
         return name
 
+    def _stored(self, name: str) -> bool:
+        return name in self._given and self._given[name].data_location != TensorProto.EXTERNAL
+
     def _append(self, node: NodeProto) -> tuple[str, ...]:
         self._nodes.append(node)
+        if all(self.constant_here(name) for name in node.input if name):
+            self._computed.update(node.output)
         return tuple(node.output)
 
     def _note(self, node: NodeProto) -> None:
