@@ -78,7 +78,7 @@ CONSTANTS = {"c0": 0, "c1": 1, "c3": 3, "c6": 6, "ch": 0.5, "cr": 2**0.5, "ck": 
 def passed(body: str, rules: dict, x: np.ndarray = X, g: np.ndarray = G) -> np.ndarray:
     text = f'<ir_version: 10, opset_import: ["": 21]> net (float[N] x) => (float[N] y) {{ {body} }}'
     net = parser.parse_model(text)
-    net.graph.initializer.extend(numpy_helper.from_array(np.float32(v), k) for k, v in CONSTANTS.items())
+    net.graph.initializer.extend(numpy_helper.from_array(np.array(v, np.float32), k) for k, v in CONSTANTS.items())
     (got,) = plain.values(differentiate(net, ["y"], ["x"], rules), ["grad/x"], {"x": x, "grad/y": g})
     return got
 

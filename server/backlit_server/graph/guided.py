@@ -1,4 +1,4 @@
-"""Guided backpropagation and the deconvnet: rows for activations, to be laid over VJPS (VJPS | GUIDED).
+"""Guided backpropagation and the deconvnet: rows for activations, to be laid over VJPS ({**VJPS, **GUIDED}).
 
 Both keep only what is positive of a gradient. Guided backpropagation also keeps only where the activation's input was
 positive (Springenberg et al., "Striving for simplicity", 2015, figure 1); the deconvnet (Zeiler and Fergus,
@@ -9,34 +9,34 @@ The papers know ReLU alone. Here, for every activation like it: guided = f'(x) m
 mask. Clips from elsewhere, sigmoids and tanh are no such activations and keep their gradient.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from backlit_server.graph.gates import gated
 from backlit_server.graph.masks import where_positive
 from backlit_server.graph.sym import Array
-from backlit_server.graph.vjp import VJPS, Rule
+from backlit_server.graph.vjp import Rule, function_of
 
 # f'(x) = 0 below zero: no further mask is needed, and so the input none
 CUT = ("Relu", "ThresholdedRelu")
 SMOOTH = ("Celu", "Elu", "Gelu", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Selu", "Softplus", "Swish")
 
 
-def _guided(base: Rule) -> Rule:
+def _guided(base: Callable[..., Any]) -> Rule:
     return lambda g, y, x, *others, **named: _first(base(where_positive(g.op("Relu"), x), y, x, *others, **named))
 
 
-def _guided_cut(base: Rule) -> Rule:
+def _guided_cut(base: Callable[..., Any]) -> Rule:
     return lambda g, y, x, *others, **named: _first(base(g.op("Relu"), y, x, *others, **named))
 
 
 def _guided_clip(g: Array, y: Array, x: Array, lo: Array, hi: Array) -> Any:
-    return VJPS["Clip"](g.op("Relu") if _from_zero(lo) else g, y, x, lo, hi)
+    return function_of("Clip")(g.op("Relu") if _from_zero(lo) else g, y, x, lo, hi)
 
 
 def _guided_product(g: Array, y: Array, a: Array, b: Array) -> Any:
     activation = gated(a, b)
-    return VJPS["Mul"](g if activation is None else where_positive(g.op("Relu"), activation.main), y, a, b)
+    return function_of("Mul")(g if activation is None else where_positive(g.op("Relu"), activation.main), y, a, b)
 
 
 def _open(g: Array, y: Array, x: Array, *others: Array, **_: Any) -> Any:
@@ -44,13 +44,13 @@ def _open(g: Array, y: Array, x: Array, *others: Array, **_: Any) -> Any:
 
 
 def _open_clip(g: Array, y: Array, x: Array, lo: Array, hi: Array) -> Any:
-    return (g.op("Relu"), None, None) if _from_zero(lo) else VJPS["Clip"](g, y, x, lo, hi)
+    return (g.op("Relu"), None, None) if _from_zero(lo) else function_of("Clip")(g, y, x, lo, hi)
 
 
 def _open_product(g: Array, y: Array, a: Array, b: Array) -> Any:
     activation = gated(a, b)
     if activation is None:
-        return VJPS["Mul"](g, y, a, b)
+        return function_of("Mul")(g, y, a, b)
     passed = g.op("Relu") * activation.opened
     return (passed, None) if activation.main is a else (None, passed)
 
@@ -65,8 +65,8 @@ def _first(parts: Any) -> Any:
 
 
 GUIDED: Mapping[str, Rule] = {
-    **{op: _guided(VJPS[op]) for op in SMOOTH},
-    **{op: _guided_cut(VJPS[op]) for op in CUT},
+    **{op: _guided(function_of(op)) for op in SMOOTH},
+    **{op: _guided_cut(function_of(op)) for op in CUT},
     "Clip": _guided_clip,
     "Mul": _guided_product,
 }

@@ -17,7 +17,7 @@ from backlit_proto.errors import BadQuestion
 from backlit_server.graph.gates import gated
 from backlit_server.graph.shares import Weighted, shared, shared_by_factors, shared_by_weights, stable
 from backlit_server.graph.sym import Array
-from backlit_server.graph.vjp import VJPS, Rule
+from backlit_server.graph.vjp import VJPS, Rule, function_of
 
 SUMS = ("Add", "AveragePool", "CumSum", "GlobalAveragePool", "Mean", "ReduceMean", "ReduceSum", "Resize", "Sub", "Sum")
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -95,8 +95,7 @@ def lrp_z_plus(epsilon: float = 1e-6) -> Mapping[str, Rule]:
 
 def _with_formula(formula: Callable[[Array, Weighted], Array], epsilon: float) -> Mapping[str, Rule]:
     """The table of the epsilon rule, with another formula where weights are constant."""
-    table = lrp_epsilon(epsilon)
-    return {**table, **{op: shared_by_weights(op, formula, table[op]) for op in WEIGHTED}}
+    return {**lrp_epsilon(epsilon), **{op: shared_by_weights(op, formula, epsilon) for op in WEIGHTED}}
 
 
 def _signed(x: Array) -> tuple[Array, Array]:
@@ -131,8 +130,10 @@ def _softmax(g: Array, y: Array, x: Array, axis: int) -> Array:
 def _batch_normalization(epsilon: float) -> Rule:
     """One that could not be merged: a linear map of its own."""
 
+    base = function_of("BatchNormalization")
+
     def rule(g: Any, y: Any, x: Array, *others: Array, **attributes: Any) -> Any:
-        parts = VJPS["BatchNormalization"]((g[0] / stable(y[0], epsilon), None, None), y, x, *others, **attributes)
+        parts = base((g[0] / stable(y[0], epsilon), None, None), y, x, *others, **attributes)
         return x * parts[0](), *[None] * len(others)
 
     return rule

@@ -11,23 +11,24 @@ from typing import Any
 import numpy as np
 
 from backlit_server.graph.sym import Array
-from backlit_server.graph.vjp import VJPS, Rule
+from backlit_server.graph.vjp import function_of
 
+Function = Callable[..., Any]  # a row
 Change = Callable[[Array], Array]  # of weights
 
 
-def shared(op: str, epsilon: float) -> Rule:
+def shared(op: str, epsilon: float) -> Function:
     """Every input of a sum gets what it contributed."""
 
     def rule(g: Array, y: Array, *xs: Array, **attributes: Any) -> Any:
-        parts = VJPS[op](g / stable(y, epsilon), y, *xs, **attributes)
+        parts = function_of(op)(g / stable(y, epsilon), y, *xs, **attributes)
         parts = parts if isinstance(parts, tuple) else (parts,)
         return tuple(_times(x, part) for x, part in zip(xs, parts, strict=False))
 
     return rule
 
 
-def shared_by_factors(op: str, epsilon: float, factors: int | None = 2) -> Rule:
+def shared_by_factors(op: str, epsilon: float, factors: int | None = 2) -> Function:
     """The same for a sum of products: factors that vary get equal parts of it (AttnLRP, proposition 3.3)."""
     plain = shared(op, epsilon)
 
@@ -42,8 +43,9 @@ def shared_by_factors(op: str, epsilon: float, factors: int | None = 2) -> Rule:
     return rule
 
 
-def shared_by_weights(op: str, formula: "Callable[[Array, Weighted], Array]", otherwise: Rule) -> Rule:
-    """By a formula on the weights, where they are constant; the other rule where they are not."""
+def shared_by_weights(op: str, formula: "Callable[[Array, Weighted], Array]", epsilon: float) -> Function:
+    """By a formula on the weights, where they are constant; by factors where they are not."""
+    otherwise = shared_by_factors(op, epsilon)
 
     def rule(g: Array, y: Array, *inputs: Array, **attributes: Any) -> Any:
         varying = [k for k in (0, 1) if not inputs[k].constant]
@@ -85,7 +87,7 @@ class Weighted:
 
     def _back(self, share: Array, z: Array, run: Sequence[Array]) -> Array:
         absent = [None] * (len(self.inputs) - len(run))
-        return VJPS[self.op](share, z, *run, *absent, **self.attributes)[self.place]()
+        return function_of(self.op)(share, z, *run, *absent, **self.attributes)[self.place]()
 
 
 def stable(z: Array, epsilon: float) -> Array:

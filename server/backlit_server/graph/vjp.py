@@ -7,7 +7,7 @@ operator's schema allows several outputs, `g` and `y` are tuples, with None for 
 broadcasting, nor repeat what they left small: the walk does (broadcast.py). A row may also be, or return, a Definition:
 the operator written with others, whose rows then give its gradients.
 
-A variant is this table plus a row: GUIDED = VJPS | {"Relu": lambda g, y, x: np.where((y > 0) & (g > 0), g, 0)}.
+A variant is this table plus rows: {**VJPS, **GUIDED} (guided.py); they build on rows of this one by `function_of`.
 
 At a kink: Relu'(0) = 0, Abs'(0) = 0, a Clip passes the gradient on its bounds (but for 0 and 6: that is ReLU6, which
 does not), equal maxima share it, a MaxPool gives it to the first.
@@ -222,3 +222,11 @@ FLAT = frozenset(
 
 # Their integers stand for the floats they were made of: the gradient passes as if nothing had been rounded.
 ROUNDED = frozenset({"QuantizeLinear"})
+
+
+def function_of(op: str) -> Callable[..., Any]:
+    """The row of an operator, to build a modified rule on; those that are Definitions have none of their own."""
+    row = VJPS[op]
+    if isinstance(row, Definition):
+        raise TypeError(f"{op} is written with other operators: modify their rows")
+    return row
