@@ -70,6 +70,23 @@ def test_inner_tensors_can_be_asked_for_and_asked_about() -> None:
     assert np.allclose(got["grad/x"], G * 2 * np.exp(2 * X))
 
 
+def test_what_is_the_same_in_every_run_can_be_asked_for() -> None:
+    four = np.array([4], np.float32)
+    net = model("(float[2,3] x) => (float[2,3] y) { a = Sqrt(four)  b = Exp(a)  y = Mul(x, b) }", four=four)
+    got = run(differentiate(net, ["y"], ["a"]), x=X, **{"grad/y": G})
+    assert np.allclose(got["grad/a"], (G * X).sum() * np.exp(2))
+
+
+def test_what_is_reduced_over_axes_of_the_run_can_be_asked_for() -> None:
+    net = model("""(float[2,3] x, int64[1] axes) => (float[K] y) {
+        a = ReduceSum<keepdims=0>(x, axes)  b = Squeeze(c, axes)  c = ReduceMax(x, axes)  y = Mul(a, b) }""")
+    g = np.array([2, 3], np.float32)
+    got = run(differentiate(net, ["y"], ["a", "c", "x"]), x=X, axes=np.array([1]), **{"grad/y": g})
+    assert np.allclose(got["grad/a"], [6, 15])
+    assert np.allclose(got["grad/c"], [[4], [-15]])
+    assert np.allclose(got["grad/x"], [[6, 6, 6 + 4], [15, 15 - 15, 15]])
+
+
 def test_weights_have_gradients_too() -> None:
     net = model("(float[2,3] x) => (float[2,4] y) { y = MatMul(x, w) }", w=np.ones((3, 4), np.float32))
     got = run(differentiate(net, ["y"], ["w"]), x=X, **{"grad/y": np.ones((2, 4), np.float32)})

@@ -26,7 +26,7 @@ def differentiate(
     type. Outputs and `wrt` are tensors of the main graph, inner ones too; an inner output becomes an output of the
     model. Made of standard operators only. NotDifferentiable names every node in the way.
     """
-    model = _as_asked(_with_rules(canonical(model), outputs, wrt, rules), model)
+    model = _as_asked(_with_rules(canonical(model, [*outputs, *wrt]), outputs, wrt, rules), model)
     tape = Tape(model, "grad/")
     _check(tape, outputs, wrt)
     path = path_between(model.graph.node, tape.kinds, outputs, wrt, rules)
@@ -121,7 +121,11 @@ def _with_rules(model: ModelProto, outputs: Sequence[str], wrt: Sequence[str], r
     kinds = dict(kinds_of(model.graph))
     lost = {blocker.op for blocker in blockers(path_between(model.graph.node, kinds, outputs, wrt, rules), rules)}
     defined = frozenset(op for op in lost if is_defined(op, opset_of(model)))
-    return _with_rules(canonical(opened(model, defined, kinds)), outputs, wrt, rules) if defined else model
+    return (
+        _with_rules(canonical(opened(model, defined, kinds), [*outputs, *wrt]), outputs, wrt, rules)
+        if defined
+        else model
+    )
 
 
 def _check(tape: Tape, outputs: Sequence[str], wrt: Sequence[str]) -> None:

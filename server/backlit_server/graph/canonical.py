@@ -3,6 +3,8 @@
 Rules, cuts and cards are written for this form alone. Tensor names of the main graph stay.
 """
 
+from collections.abc import Collection
+
 from onnx import (
     ModelProto,
     NodeProto,
@@ -31,12 +33,12 @@ MAIN_DOMAIN = ("", "ai.onnx")
 ANONYMOUS = ("", "?", "-1", "None")  # how exporters spell a dimension they know nothing of
 
 
-def canonical(model: ModelProto) -> ModelProto:
+def canonical(model: ModelProto, kept: Collection[str] = ()) -> ModelProto:
     """The same model in the form the rest of this room reads: opset 21 to 26, IR 10 to 13.
 
-    The argument is not changed. Large weights stand aside while onnx's C++ tools hold the
-    graph: those serialise it, which would cost time and ends at 2 GiB. BadModel for what
-    onnx.checker refuses and for opsets that ONNX Runtime cannot load.
+    The argument is not changed. Tensors in `kept` are not folded, even where they are the same in every run. Large
+    weights stand aside while onnx's C++ tools hold the graph: those serialise it, which would cost time and ends at
+    2 GiB. BadModel for what onnx.checker refuses and for opsets that ONNX Runtime cannot load.
     """
     _refuse(model)
     light, weights = set_aside(model)
@@ -51,7 +53,7 @@ def canonical(model: ModelProto) -> ModelProto:
     light, lifted = set_aside(_converted(light))
     weights |= lifted
     note(light, lower(light))
-    return put_back(fold(light, weights), weights)
+    return put_back(fold(light, weights, frozenset(kept)), weights)
 
 
 def _refuse(model: ModelProto) -> None:

@@ -7,17 +7,19 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper, s
 from backlit_server.graph.aside import reads
 from backlit_server.graph.attempt import attempt
 from backlit_server.graph.known import Known, reshape_target, study
+from backlit_server.graph.ranks import give_ranks
 from backlit_server.graph.tape import kinds_of, opset_of
 
 
-def fold(light: ModelProto, weights: Mapping[str, TensorProto]) -> ModelProto:
+def fold(light: ModelProto, weights: Mapping[str, TensorProto], untouched: frozenset[str]) -> ModelProto:
     """The model with constant sub-graphs as initialisers and the shape of every tensor inferred.
 
-    `weights` are the constants that stand aside. What becomes constant makes more shapes known and
-    the other way round: rounds go on until one finds nothing, so each but the last removes a node or settles a Reshape.
+    `weights` are the constants that stand aside; the tensors `untouched` are not taken for constants. What becomes
+    constant makes more shapes known and the other way round: rounds go on until one finds nothing, so each but the last
+    removes a node or settles a Reshape.
     """
     light = _with_shapes(light)
-    while _round(light, weights):
+    while _round(light, weights, untouched):
         light = _with_shapes(light)
     return light
 
@@ -33,19 +35,26 @@ def _with_shapes(model: ModelProto) -> ModelProto:
     for output in graph.output:
         if output.type.HasField("tensor_type"):
             output.type.tensor_type.ClearField("shape")
-    inferred = attempt("shapes cannot be inferred", lambda: shape_inference.infer_shapes(model, data_prop=True))
+    inferred = _inferred(model)
     for output in inferred.graph.output:
         if output.type.HasField("tensor_type") and not output.type.tensor_type.HasField("shape"):
             output.type.ParseFromString(declared[output.name])
+    while give_ranks(inferred.graph):
+        inferred = _inferred(inferred)
     return inferred
 
 
-def _round(model: ModelProto, weights: Mapping[str, TensorProto]) -> bool:
+def _inferred(model: ModelProto) -> ModelProto:
+    return attempt("shapes cannot be inferred", lambda: shape_inference.infer_shapes(model, data_prop=True))
+
+
+def _round(model: ModelProto, weights: Mapping[str, TensorProto], untouched: frozenset[str]) -> bool:
     """Computes what can be computed now, in place; whether there was anything."""
     graph = model.graph
     given = {t.name: t for t in graph.initializer}
     known = Known(dict(weights) | given, dict(kinds_of(graph)), opset_of(model))
     kept = {output.name for output in graph.output} | {name for node in graph.node for name in _captured(node)}
+    kept |= untouched
     renamed: dict[str, str] = {}
     nodes, found = [], False
     for node in graph.node:
@@ -54,7 +63,8 @@ def _round(model: ModelProto, weights: Mapping[str, TensorProto]) -> bool:
         if node.op_type == "Identity" and node.input[0] in known.tensors and node.output[0] not in kept:
             renamed[node.output[0]] = node.input[0]
             continue
-        study(node, known)
+        if untouched.isdisjoint(node.output):
+            study(node, known)
         found |= _settle_reshape(node, known)
         if kept.intersection(node.output) or not all(name in known.tensors for name in node.output if name):
             nodes.append(node)

@@ -71,6 +71,8 @@ def study(node: NodeProto, known: Known) -> None:
         return
     if node.op_type == "Shape":
         _study_shape(node, known)
+    elif node.op_type == "Size":
+        _study_size(node, known)
     elif any(name in known.vectors for name in given):
         _study_vectors(node, known)
     elif node.op_type in FOLDED and all(known.constant(name) and known.small(name) for name in given):
@@ -83,6 +85,12 @@ def _study_shape(node: NodeProto, known: Known) -> None:
         span = {a.name: a.i for a in node.attribute}
         vector = np.array([known.size(size) for size in shape], np.int64)
         known.learn(node.output[0], vector[span.get("start", 0) : span.get("end")])
+
+
+def _study_size(node: NodeProto, known: Known) -> None:
+    kind = known.kinds.get(node.input[0])
+    if kind is not None and kind.fixed is not None:
+        known.learn(node.output[0], np.array(math.prod(kind.fixed)))
 
 
 def _study_vectors(node: NodeProto, known: Known) -> None:
