@@ -7,6 +7,7 @@ import numpy as np
 from google.protobuf.json_format import MessageToDict
 
 from backlit.preprocessing import Preprocessing
+from backlit.selfcheck import SelfCheck, read_self_check
 from backlit.words import word
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import to_array
@@ -18,7 +19,7 @@ class Provenance:
 
     `execution_provider` is the one that was really used, `steps` what was done to the raw map, `forward_passes` those
     of the whole network for this image; `preprocessing` is None unless the server prepared a picture, and
-    `preprocessing_assumed` says that nobody declared it for this model.
+    `preprocessing_assumed` says that nobody declared it for this model. `self_check` is that of the model.
     """
 
     model_digest: str
@@ -31,6 +32,7 @@ class Provenance:
     forward_passes: float
     preprocessing: Preprocessing | None
     preprocessing_assumed: bool
+    self_check: SelfCheck | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,4 +116,5 @@ def _provenance(message: pb.Provenance) -> Provenance:
         forward_passes=message.forward_passes,
         preprocessing=Preprocessing.read(message.preprocessing) if prepared else None,
         preprocessing_assumed=message.preprocessing_assumed,
+        self_check=read_self_check(message),
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backlit.selfcheck import SelfCheck, read_self_check
 from backlit.words import word
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import DTYPES
@@ -129,6 +130,7 @@ class Card:
     ir_version: int
     producer: str
     parameters: int
+    self_check: SelfCheck | None
 
     @property
     def input_size(self) -> tuple[int, int] | None:
@@ -159,6 +161,7 @@ def read_card(message: pb.Card) -> Card:
         ir_version=message.ir_version,
         producer=message.producer,
         parameters=message.parameters,
+        self_check=read_self_check(message),
     )
 
 
@@ -210,11 +213,16 @@ def _page(card: Card) -> dict[str, list[str]]:
         "head": [card.head.kind, card.head.explanation],
         "methods": [", ".join(m.method for m in card.methods if m.available) or "none"],
         "why not": [f"{m.method}: {m.why_not}" for m in card.methods if not m.available],
+        "check": _checks(card.self_check),
         "batch": ["several images a run" if card.batch.dynamic else "one image a run", card.batch.explanation],
         "runs on": [card.execution_provider],
         "file": [f"opset {card.opset}, IR {card.ir_version}, {card.parameters:,} parameters", card.producer],
         "notes": list(card.notes),
     }
+
+
+def _checks(found: SelfCheck | None) -> list[str]:
+    return [f"head: {found.head}", f"network: {found.network}"] if found else []
 
 
 def _layer_text(layer: Layer) -> str:

@@ -16,6 +16,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is imp
 from backlit_proto.errors import BacklitError
 from backlit_proto.parts import WEIGHTS
 from backlit_server.admission.card import card_of
+from backlit_server.admission.selfcheck import self_check
 from backlit_server.admission.trial import try_out
 from backlit_server.admission.written import write
 from backlit_server.engine.files import ModelFile, read
@@ -48,11 +49,12 @@ def main() -> int:
 
 
 def card(arguments: argparse.Namespace) -> None:
-    """Writes the card, after a trial run."""
+    """Writes the card, after a trial run and a look at the gradients."""
     file = read(arguments.model)
     runtime = Runtime("cpu", THREADS)
     model = open_model(file.model, runtime, file.folder)
-    arguments.result.write_bytes(card_of(file.model, model, try_out(file, model, runtime)).SerializeToString())
+    scores = try_out(file, model, runtime)
+    arguments.result.write_bytes(card_of(file.model, model, scores, self_check(model, runtime)).SerializeToString())
 
 
 def export(arguments: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ import onnx
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError
 from backlit_proto.tensors import DTYPES
+from backlit_server.admission.mismatch import mismatch
 from backlit_server.engine.models import OpenModel
 from backlit_server.graph import Layer, Scores, Spec, tasks
 from backlit_server.methods import METHODS
@@ -30,10 +31,10 @@ TASKS = {
 DATA_TYPES = {dtype.name: data_type for data_type, dtype in DTYPES.items()} | {"bfloat16": pb.DATA_TYPE_BFLOAT16}
 
 
-def card_of(file: onnx.ModelProto, model: OpenModel, scores: np.ndarray | None) -> pb.Card:
+def card_of(file: onnx.ModelProto, model: OpenModel, scores: np.ndarray | None, checked: pb.SelfCheck) -> pb.Card:
     """The card of an uploaded file that was opened; `scores` are those of a trial run."""
     anatomy = model.anatomy
-    refusals = dict(_refusals(model))
+    refusals = dict(_refusals(model)) | dict(_untrue(checked))
     return pb.Card(
         inputs=[pb.Input(tensor=_spec(i), layout=LAYOUTS[i.layout]) for i in anatomy.inputs],
         outputs=[_spec(o) for o in anatomy.outputs],
@@ -56,7 +57,15 @@ def card_of(file: onnx.ModelProto, model: OpenModel, scores: np.ndarray | None) 
         ir_version=file.ir_version,
         producer=anatomy.producer,
         parameters=anatomy.parameters,
+        self_check=checked,
     )
+
+
+def _untrue(checked: pb.SelfCheck) -> Iterator[tuple[str, BacklitError]]:
+    """The methods that would show gradients which are not the model's."""
+    refusal = mismatch(checked)
+    if refusal:
+        yield from ((name, refusal) for name, row in METHODS.items() if row.needs_gradients)
 
 
 def _refusals(model: OpenModel) -> Iterator[tuple[str, BacklitError]]:

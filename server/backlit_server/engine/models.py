@@ -144,6 +144,11 @@ class OpenModel:
             )
         return Recipe(row.bound(parameters), row.needs, row.outputs, self.anatomy.axes_of(layer), linear)
 
+    @property
+    def graph(self) -> onnx.ModelProto:
+        """The whole model in the form that graph/ reads; not to be changed."""
+        return self._graph
+
     @functools.cached_property
     def batching(self) -> tuple[bool, str]:
         """Whether several images go through in one run, found out by trying."""

@@ -72,4 +72,4 @@ class ExplanationService(services.ExplanationServiceServicer):
         note(model=asked.digest, method=asked.method)
         async with aclosing(self._pool.explain(request)) as answers:
             async for answer in answers:
-                yield questions.named(answer, asked.class_names)
+                yield questions.completed(answer, asked.model)

@@ -18,6 +18,7 @@ from backlit_server.methods import DEFAULT_METHOD
 from backlit_server.service import descriptions, uploads
 from backlit_server.service.logs import note
 from backlit_server.service.neighbours import Admission, Pool
+from backlit_server.service.questions import check_gradients
 from backlit_server.settings import MB, Settings
 from backlit_server.store import Store, check_name
 
@@ -132,7 +133,9 @@ class ModelService(services.ModelServiceServicer):
         if request.weights_name and not (flat(request.weights_name) and request.weights_name != MODEL):
             raise BadQuestion(f"{request.weights_name[:300]!r} is no name for a file beside {MODEL!r}")
         digest = await asyncio.to_thread(self._store.resolve, request.model)
-        note(model=digest, method=request.method or DEFAULT_METHOD)
+        method = request.method or DEFAULT_METHOD
+        note(model=digest, method=method)
+        check_gradients(method, await asyncio.to_thread(self._store.described, digest))
         model, out = await asyncio.to_thread(self._store.verify, digest), self._store.temporary()
         try:
             await self._admission.export(model, out, request, self._settings)

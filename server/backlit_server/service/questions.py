@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
-from backlit_server.methods import DEFAULT_METHOD
+from backlit_server.admission.mismatch import mismatch
+from backlit_server.methods import DEFAULT_METHOD, method
 from backlit_server.store import Store
 
 
@@ -16,7 +17,7 @@ class Resolved:
 
     digest: str
     method: str
-    class_names: Sequence[str]
+    model: pb.Model
 
 
 def resolve(request: pb.ExplainRequest, store: Store) -> Resolved:
@@ -29,7 +30,16 @@ def resolve(request: pb.ExplainRequest, store: Store) -> Resolved:
             said.class_index = class_index(said.class_name, model.class_names)
     if model.HasField("preprocessing") and not question.HasField("preprocessing"):
         question.preprocessing.CopyFrom(model.preprocessing)
-    return Resolved(question.model, question.method or DEFAULT_METHOD, model.class_names)
+    name = question.method or DEFAULT_METHOD
+    check_gradients(name, model)
+    return Resolved(question.model, name, model)
+
+
+def check_gradients(name: str, model: pb.Model) -> None:
+    """NotDifferentiable where a method would show gradients that failed the model's self-check."""
+    refusal = mismatch(model.card.self_check)
+    if refusal and method(name).needs_gradients:
+        raise refusal
 
 
 def _classes(targets: Iterable[pb.Target]) -> Iterator[pb.Target | pb.BoxTarget | pb.MaskTarget]:
@@ -57,8 +67,11 @@ def class_index(name: str, class_names: Sequence[str]) -> int:
     raise BadQuestion(f"this model has no class {name[:100]!r}; there are {', '.join(near)}")
 
 
-def named(answer: pb.ExplainResponse, class_names: Sequence[str]) -> pb.ExplainResponse:
-    """The answer with the names of its classes, where there are any."""
+def completed(answer: pb.ExplainResponse, model: pb.Model) -> pb.ExplainResponse:
+    """The answer with what only the store knows: the names of its classes, and how far its gradients can be trusted."""
+    class_names = model.class_names
+    if model.card.HasField("self_check"):
+        answer.provenance.self_check.CopyFrom(model.card.self_check)
     for explanation in answer.explanations:
         target = explanation.target
         if 0 <= target.class_index < len(class_names):
