@@ -22,7 +22,7 @@ class Precision:
     tolerance: float
 
 
-SINGLE = Precision(np.dtype(np.float32), tuple(2.0**-k for k in (12, 14, 16)), 1e-1)
+SINGLE = Precision(np.dtype(np.float32), tuple(2.0**-k for k in (12, 14, 16)), 3e-2)
 DOUBLE = Precision(np.dtype(np.float64), tuple(2.0**-k for k in (12, 16, 20)), 2e-3)
 
 
