@@ -54,7 +54,7 @@ def card(arguments: argparse.Namespace) -> None:
     runtime = Runtime("cpu", THREADS)
     model = open_model(file.model, runtime, file.folder)
     scores = try_out(file, model, runtime)
-    arguments.result.write_bytes(card_of(file.model, model, scores, self_check(model, runtime)).SerializeToString())
+    arguments.result.write_bytes(card_of(file.model, model, scores, self_check(model)).SerializeToString())
 
 
 def export(arguments: argparse.Namespace) -> None:

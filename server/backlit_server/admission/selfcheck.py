@@ -12,7 +12,7 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError, NotExplainable
 from backlit_server.admission.comparison import DOUBLE, SINGLE, Point, Precision, Verdict, compare
 from backlit_server.engine.models import OpenModel
-from backlit_server.engine.runtime import Runtime, Session
+from backlit_server.engine.runtime import Session
 from backlit_server.engine.trial import sample
 from backlit_server.graph import differentiate, pruned, with_outputs
 from backlit_server.graph.gradient_path import label, path_between
@@ -48,18 +48,16 @@ class Part:
     opened: Callable[[Feeds], np.ndarray] | None = None
 
 
-def self_check(model: OpenModel, runtime: Runtime, seed: int = 0, rules: Mapping[str, Rule] = VJPS) -> pb.SelfCheck:
+def self_check(model: OpenModel, seed: int = 0, rules: Mapping[str, Rule] = VJPS) -> pb.SelfCheck:
     """What comparisons along random directions find: through the head at the default layer, and the whole network."""
-    return pb.SelfCheck(
-        head=_checked(_head, model, runtime, seed, rules), network=_checked(_network, model, runtime, seed, rules)
-    )
+    return pb.SelfCheck(head=_checked(_head, model, seed, rules), network=_checked(_network, model, seed, rules))
 
 
 def _checked(
-    part: Callable[[OpenModel], Part], model: OpenModel, runtime: Runtime, seed: int, rules: Mapping[str, Rule]
+    part: Callable[[OpenModel], Part], model: OpenModel, seed: int, rules: Mapping[str, Rule]
 ) -> pb.Comparison:
     try:
-        return _compared(part(model), runtime, seed, rules)
+        return _compared(model, part(model), seed, rules)
     except BacklitError as error:
         return _not_checked(error.message)
     except Exception as error:  # the check must not cost a model its admission: its failure is told, and logged
@@ -106,17 +104,17 @@ def _network(model: OpenModel) -> Part:
     return Part(graph, wrt.name, scores, feeds, wrt.layout, (SINGLE,), None if half else forward)
 
 
-def _compared(part: Part, runtime: Runtime, seed: int, rules: Mapping[str, Rule]) -> pb.Comparison:
+def _compared(model: OpenModel, part: Part, seed: int, rules: Mapping[str, Rule]) -> pb.Comparison:
     until = time.monotonic() + SECONDS
     _refuse_rounding(part)
     first = part.feeds(np.random.default_rng(seed))
-    forward, precision = _forward(part, runtime, first)
+    forward, precision = _forward(model, part, first)
     began = time.monotonic()
     forward(first)
     seconds = time.monotonic() - began
     if seconds * RUNS > SECONDS:
         raise NotExplainable(f"one pass takes {seconds:.1f} s, so that finite differences would take too long")
-    gradient = _gradient(part, runtime, rules)
+    gradient = _gradient(model, part, rules)
 
     def point(random: np.random.Generator) -> Point:
         feeds = part.feeds(random)
@@ -134,7 +132,7 @@ def _refuse_rounding(part: Part) -> None:
         raise NotExplainable("quantised, straight-through: the gradient is by definition not that of the rounded steps")
 
 
-def _forward(part: Part, runtime: Runtime, first: Feeds) -> tuple[Callable[[Feeds], np.ndarray], Precision]:
+def _forward(model: OpenModel, part: Part, first: Feeds) -> tuple[Callable[[Feeds], np.ndarray], Precision]:
     """The part's function in the best of its precisions that ONNX Runtime has all kernels for."""
     if part.opened:
         return part.opened, part.precisions[-1]
@@ -142,7 +140,7 @@ def _forward(part: Part, runtime: Runtime, first: Feeds) -> tuple[Callable[[Feed
     for precision in part.precisions:
         try:
             dtype = helper.np_dtype_to_tensor_dtype(precision.dtype)
-            forward = _run_in(precision, runtime.open(retyped(part.graph, dtype)), part.scores)
+            forward = _run_in(precision, model.session(retyped(part.graph, dtype)), part.scores)
             forward(first)
             return forward, precision
         except BacklitError as error:
@@ -159,10 +157,10 @@ def _run_in(precision: Precision, session: Session, scores: str) -> Callable[[Fe
     return forward
 
 
-def _gradient(part: Part, runtime: Runtime, rules: Mapping[str, Rule]) -> Callable[[Feeds, np.ndarray], np.ndarray]:
+def _gradient(model: OpenModel, part: Part, rules: Mapping[str, Rule]) -> Callable[[Feeds, np.ndarray], np.ndarray]:
     """The gradient as it is served, given a weight for each of the scores."""
     seed, wanted = f"grad/{part.scores}", f"grad/{part.wrt}"
-    session = runtime.open(pruned(differentiate(part.graph, [part.scores], [part.wrt], rules), {wanted}))
+    session = model.session(pruned(differentiate(part.graph, [part.scores], [part.wrt], rules), {wanted}))
     dtype = helper.tensor_dtype_to_np_dtype(dict(kinds_of(part.graph.graph))[part.scores].dtype)
 
     def gradient(feeds: Feeds, weights: np.ndarray) -> np.ndarray:

@@ -149,6 +149,10 @@ class OpenModel:
         """The whole model in the form that graph/ reads; not to be changed."""
         return self._graph
 
+    def session(self, graph: onnx.ModelProto) -> Session:
+        """A session of a graph that was made from this model."""
+        return self._open(graph)
+
     @functools.cached_property
     def batching(self) -> tuple[bool, str]:
         """Whether several images go through in one run, found out by trying."""

@@ -3,6 +3,8 @@
 import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
+from backlit_proto.errors import BadModel
+from backlit_server.graph.aside import external
 from backlit_server.graph.sym import FLOATS
 from backlit_server.graph.tape import kinds_of, subgraphs
 
@@ -43,6 +45,8 @@ def _retype(graph: GraphProto, dtype: int) -> None:
 
 
 def _convert(tensor: TensorProto, dtype: int) -> None:
-    if tensor.data_type in FLOATS:
+    if tensor.data_type in FLOATS and tensor.data_type != dtype:
+        if external(tensor):
+            raise BadModel(f"the weight {tensor.name!r} lies outside the model and keeps its type")
         values = numpy_helper.to_array(tensor).astype(helper.tensor_dtype_to_np_dtype(dtype))
         tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values).reshape(tensor.dims), tensor.name))
