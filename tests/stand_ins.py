@@ -87,6 +87,7 @@ class FakeAdmission:
     examined: list[Path] = field(default_factory=list)
     exported: list[tuple[str, str]] = field(default_factory=list)
     pause: asyncio.Event | None = None
+    card: pb.Card = field(default_factory=lambda: CARD)
 
     async def examine(self, model: Path, settings: Settings) -> pb.Card:
         self.examined.append(model)
@@ -94,7 +95,7 @@ class FakeAdmission:
             await self.pause.wait()
         if model.read_bytes().startswith(b"bad"):
             raise BadModel("this is not an ONNX file")
-        return CARD
+        return self.card
 
     async def export(self, model: Path, out: Path, asked: pb.ExportRequest, settings: Settings) -> None:
         self.exported.append((asked.layer, asked.method or "grad-cam"))

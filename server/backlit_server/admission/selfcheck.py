@@ -48,9 +48,19 @@ class Part:
     opened: Callable[[Feeds], np.ndarray] | None = None
 
 
-def self_check(model: OpenModel, seed: int = 0, rules: Mapping[str, Rule] = VJPS) -> pb.SelfCheck:
+def self_check(model: OpenModel, seed: int = 0) -> pb.SelfCheck:
     """What comparisons along random directions find: through the head at the default layer, and the whole network."""
-    return pb.SelfCheck(head=_checked(_head, model, seed, rules), network=_checked(_network, model, seed, rules))
+    return pb.SelfCheck(head=check_head(model, seed), network=check_network(model, seed))
+
+
+def check_head(model: OpenModel, seed: int, rules: Mapping[str, Rule] = VJPS) -> pb.Comparison:
+    """From the default layer to the scores."""
+    return _checked(_head, model, seed, rules)
+
+
+def check_network(model: OpenModel, seed: int, rules: Mapping[str, Rule] = VJPS) -> pb.Comparison:
+    """From the image, or the first input that holds floats, to the scores."""
+    return _checked(_network, model, seed, rules)
 
 
 def _checked(
@@ -66,7 +76,7 @@ def _checked(
 
 
 def _head(model: OpenModel) -> Part:
-    """The head at the default layer; its features are those of made-up inputs."""
+    """The head at the default layer, at features that made-up inputs lead to."""
     backbone = model.backbone(DEFAULT_METHOD, "")
     assert backbone.cut is not None
     made = backbone.cut
@@ -83,7 +93,7 @@ def _head(model: OpenModel) -> Part:
 
 
 def _network(model: OpenModel) -> Part:
-    """From the image, or the first input that holds floats, to the scores."""
+    """The whole network, at made-up inputs."""
     anatomy = model.anatomy
     floats = [spec for spec in anatomy.inputs if spec.dtype.startswith(("float", "bfloat"))]
     wrt = next((spec for spec in floats if spec.layout), floats[0] if floats else None)
