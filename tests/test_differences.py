@@ -1,11 +1,11 @@
 """Finite differences come with their doubt, and a gradient is called wrong only beyond it."""
 
-import time
+from time import monotonic
 
 import numpy as np
 import pytest
 
-from backlit_server.admission.comparison import DOUBLE, SINGLE, Point, Precision, Verdict, compare
+from backlit_server.admission.comparison import DOUBLE, SINGLE, Point, Precision, Time, Verdict, compare
 from backlit_server.admission.differences import directions, slope
 
 X = np.array([0.5, -1.25, 2.0])
@@ -72,13 +72,13 @@ def network(distorted=lambda g: g, hidden: int = 50):
 
 
 def verdict(point, precision: Precision = SINGLE, seconds: float = 60) -> Verdict:
-    return compare(point, (2, 3), precision, seed=0, until=time.monotonic() + seconds)
+    until = monotonic() + seconds
+    return compare(point, (2, 3), precision, 0, Time(until, until))
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_gradient_of_a_network_with_kinks_is_never_called_wrong(seed: int) -> None:
-    found = compare(network(), (2, 3), SINGLE, seed, time.monotonic() + 60)
-    assert found.agrees
+    assert compare(network(), (2, 3), SINGLE, seed, Time(monotonic() + 60, monotonic() + 60)).agrees
 
 
 @pytest.mark.parametrize("how", WRONG)
@@ -94,5 +94,6 @@ def test_where_nothing_changes_nothing_is_claimed() -> None:
     assert verdict(lambda random: flat).agrees is None
 
 
-def test_without_time_nothing_is_claimed() -> None:
+def test_without_time_one_direction_is_tried_and_nothing_is_claimed_against_the_gradient() -> None:
+    assert verdict(network(), seconds=-1) == Verdict(True, verdict(network(), seconds=-1).worst, 1)
     assert verdict(network(WRONG["the other way"]), seconds=-1).agrees is None
