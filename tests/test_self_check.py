@@ -69,7 +69,7 @@ def opened(shared: Path, runtime: Runtime) -> Callable[[str], OpenModel]:
     return open_model
 
 
-def wrong(rule: Callable[..., Any]) -> Callable[..., Any]:
+def wrong(rule: Any) -> Callable[..., Any]:
     """The rule with gradients half as large again."""
 
     def half_as_large_again(*tensors: Any, **attributes: Any) -> tuple[Any, ...]:
@@ -83,11 +83,11 @@ def wrong(rule: Callable[..., Any]) -> Callable[..., Any]:
 def _enlarged(part: Any) -> Any:
     if part is None:
         return None
-    return (lambda: part() * 1.5) if callable(part) else part * 1.5
+    return (lambda: _enlarged(part())) if callable(part) else part * 1.5
 
 
 def assert_caught(model: OpenModel, op: str, seed: int) -> None:
-    found = check_head(model, seed, VJPS | {op: wrong(VJPS[op])})
+    found = check_head(model, seed, {**VJPS, op: wrong(VJPS[op])})
     assert found.verdict == DIFFERS, found
     assert found.error > 0.03
     assert found.gradient != pytest.approx(found.difference, rel=0.01)
@@ -106,7 +106,7 @@ def test_a_wrong_row_in_the_head_is_caught_whatever_the_seed(opened, name: str, 
 
 
 def test_a_wrong_row_before_the_head_is_caught_in_the_whole_network(opened) -> None:
-    model, rules = opened("digits40-cnn-gap"), VJPS | {"Conv": wrong(VJPS["Conv"])}
+    model, rules = opened("digits40-cnn-gap"), {**VJPS, "Conv": wrong(VJPS["Conv"])}
     assert check_head(model, 0, rules).verdict == AGREES
     assert check_network(model, 0, rules).verdict == DIFFERS
 
@@ -161,7 +161,7 @@ def test_what_fails_in_the_check_does_not_cost_the_admission(opened, capsys) -> 
     def broken(*_: Any, **__: Any) -> None:
         raise KeyError("a defect")
 
-    found = check_head(opened("digits40-cnn-gap"), 0, VJPS | {"Gemm": broken})
+    found = check_head(opened("digits40-cnn-gap"), 0, {**VJPS, "Gemm": broken})
     assert found.verdict == NOT_CHECKED
     assert "failed with KeyError" in found.explanation
     assert "a defect" in capsys.readouterr().err
@@ -169,7 +169,7 @@ def test_what_fails_in_the_check_does_not_cost_the_admission(opened, capsys) -> 
 
 def test_wrong_gradients_leave_the_methods_without_gradients(opened, shared: Path) -> None:
     model = opened("digits40-cnn-gap")
-    checked = pb.SelfCheck(head=check_head(model, 0, VJPS | {"Gemm": wrong(VJPS["Gemm"])}))
+    checked = pb.SelfCheck(head=check_head(model, 0, {**VJPS, "Gemm": wrong(VJPS["Gemm"])}))
     card = card_of(onnx.load(shared / "models/digits40-cnn-gap.onnx"), model, None, checked)
     refused = {m.method for m in card.methods if not m.available}
     assert refused == {name for name, row in METHODS.items() if row.needs_gradients}

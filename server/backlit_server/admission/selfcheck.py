@@ -142,9 +142,9 @@ def _seconds(forward: Callable[[Feeds], np.ndarray], feeds: Feeds) -> float:
 
 
 def _refuse_rounding(part: Part) -> None:
-    kinds = dict(kinds_of(part.graph.graph))
-    nodes = path_between(part.graph.graph, kinds, [part.scores], [part.wrt]).nodes
-    if any(label(node) in ROUNDED for node in nodes):
+    graph = part.graph.graph
+    path = path_between(graph.node, dict(kinds_of(graph)), [part.scores], [part.wrt])
+    if any(label(node) in ROUNDED for node in path.nodes):
         raise NotExplainable("quantised, straight-through: the gradient is by definition not that of the rounded steps")
 
 
