@@ -11,6 +11,8 @@ REGION = np.array([0.1, -0.2, 0.8, 0.7], np.float32)
 
 GRID = (2, 4, 3, 2)
 BOXES = np.array([[0, 0.3, 5.1, 6.2], [-4, -3, 3, 4.5], [2.2, 2.1, 2.4, 2.3], [1, 2, 12, 9]], np.float32)
+NUMBERED = np.concatenate([np.array([[0], [1], [0], [1]], np.float32), BOXES], axis=1)
+APART = np.random.default_rng(0).permutation(180).reshape(2, 3, 6, 5).astype(np.float32)
 BINS = {"output_height": 3, "output_width": 2, "spatial_scale": 0.7}
 FRAMES = (ints(3), np.array([0.1, 0.9, 1, 0.9, 0.3, 0.2], np.float32))
 
@@ -89,6 +91,7 @@ IMAGES: dict[str, list[Case]] = {
         case((1, 2, 4, 4), REGION, None, ints(5, 3), **CROP, mode="cubic", exclude_outside=1),
         case((1, 2, 4, 4), REGION, None, ints(5, 1), **CROP, mode="nearest", extrapolation_value=3.0),
     ],
+    "MaxRoiPool": [case(APART, NUMBERED, constant=(1,), pooled_shape=[3, 2], spatial_scale=0.7)],
     "RoiAlign": [
         case((2, 3, 6, 5), BOXES, ints(0, 1, 0, 1), **BINS),
         case((2, 3, 6, 5), BOXES, ints(0, 1, 0, 1), **BINS, coordinate_transformation_mode="output_half_pixel"),

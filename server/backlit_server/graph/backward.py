@@ -12,6 +12,7 @@ from backlit_server.graph.canonical import canonical
 from backlit_server.graph.definition import Definition
 from backlit_server.graph.gradient_path import Blocker, Path, blockers, depends, label, name_of, path_between, refusal
 from backlit_server.graph.schema import arity, attributes_of, is_defined, opened
+from backlit_server.graph.stops import REFUSED
 from backlit_server.graph.sym import FLOATS, Sym
 from backlit_server.graph.tape import Tape, kinds_of, names_in, opset_of, value_info
 from backlit_server.graph.vjp import VJPS, Rule
@@ -120,7 +121,7 @@ def _with_rules(model: ModelProto, outputs: Sequence[str], wrt: Sequence[str], r
     """The model, operators without a rule replaced by the function that the ONNX specification defines them by."""
     kinds = dict(kinds_of(model.graph))
     lost = {blocker.op for blocker in blockers(path_between(model.graph.node, kinds, outputs, wrt, rules), rules)}
-    defined = frozenset(op for op in lost if is_defined(op, opset_of(model)))
+    defined = frozenset(op for op in lost if op not in REFUSED and is_defined(op, opset_of(model)))
     return (
         _with_rules(canonical(opened(model, defined, kinds), [*outputs, *wrt]), outputs, wrt, rules)
         if defined

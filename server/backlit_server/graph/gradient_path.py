@@ -8,9 +8,10 @@ from onnx import GraphProto, NodeProto, TensorProto
 
 from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.aside import reads
+from backlit_server.graph.stops import FLAT, REFUSED, UNKNOWN
 from backlit_server.graph.sym import FLOATS
 from backlit_server.graph.tape import Kind
-from backlit_server.graph.vjp import FLAT, ROUNDED, VJPS
+from backlit_server.graph.vjp import ROUNDED, VJPS
 
 QUANTISED = frozenset(
     {TensorProto.INT4, TensorProto.UINT4, TensorProto.INT8, TensorProto.UINT8, TensorProto.INT16, TensorProto.UINT16}
@@ -60,9 +61,9 @@ def path_between(
 
 
 def blockers(path: Path, rules: Mapping[str, Any]) -> tuple[Blocker, ...]:
-    """The nodes of a path for which there is no rule."""
+    """The nodes of a path for which there is no rule, and the reason."""
     lost = [node for node in path.nodes if label(node) not in rules]
-    return tuple(Blocker(label(node), name_of(node), "there is no rule for it") for node in lost)
+    return tuple(Blocker(label(node), name_of(node), REFUSED.get(label(node), UNKNOWN)) for node in lost)
 
 
 def depends(graph: GraphProto, outputs: Collection[str], x: str) -> bool:

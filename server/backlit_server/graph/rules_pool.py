@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from backlit_server.graph.ranges import counted
 from backlit_server.graph.rules_moves import scatter_add
 from backlit_server.graph.sym import Array
 from backlit_server.graph.windows import Windows, bordered, windows
@@ -45,6 +46,25 @@ def global_max_pool(g: Array, y: Array, x: Array) -> Array:
     """Equal maxima share it."""
     chosen = (x == y).astype(g.dtype)
     return g * chosen / chosen.sum(range(2, x.rank), keepdims=True)
+
+
+def max_roi_pool(x: Array, rois: Array, *, pooled_shape: list[int], spatial_scale: float) -> Array:
+    """The definition: boxes (image, left, top, right, bottom) are rounded and divided into bins that may overlap.
+
+    A bin outside of the image is 0. (Girshick, Fast R-CNN, 2015.)
+    """
+    boxes = np.floor(rois[:, 1:] * spatial_scale + 0.5)
+    seen = x.op("Gather", rois[:, 0].astype(np.int64), axis=0)
+    for k, bins in enumerate(pooled_shape):
+        start, end = boxes[:, [1 - k]], boxes[:, [3 - k]]
+        width = np.maximum(end - start + 1, 1) / bins
+        number = width.lift(np.arange(bins)).astype(width.dtype)
+        first, last = start + np.floor(number * width), start + np.ceil((number + 1) * width)
+        place = counted(x, x.size_of(2 + k)).astype(width.dtype)
+        inside = (place >= first[..., None]) & (place < last[..., None])  # (boxes, bins, places)
+        wide = inside[:, None, :, :, None] if k == 0 else inside[:, None, None]
+        seen = np.where(wide, seen.op("Unsqueeze", [2 + k]), -np.inf).max(3 + k)
+    return np.where(seen == -np.inf, 0, seen)
 
 
 def _slope(x: Array, p: int) -> Array:

@@ -15,7 +15,7 @@ def defaults(node: NodeProto, opset: int) -> dict[str, AttributeProto]:
     if not defs.has(node.op_type, node.domain):
         return {}
     given = {a.name for a in node.attribute}
-    values = {name: a.default_value for name, a in defs.get_schema(node.op_type, opset).attributes.items()}
+    values = {name: a.default_value for name, a in _schema(node, opset).attributes.items()}
     return {k: v for k, v in values.items() if k not in given and v.type != AttributeProto.UNDEFINED}
 
 
@@ -29,15 +29,15 @@ def arity(node: NodeProto, opset: int) -> tuple[int, int]:
     """How many inputs and outputs the operator has, absent ones counted; at least two where it may have several."""
     if not defs.has(node.op_type, node.domain):
         return len(node.input), len(node.output)
-    schema = defs.get_schema(node.op_type, opset)
+    schema = _schema(node, opset)
     inputs = len(node.input) if schema.max_input > len(schema.inputs) else schema.max_input
     outputs = max(len(node.output), 2) if schema.max_output > len(schema.outputs) else schema.max_output
     return inputs, outputs
 
 
 def is_defined(op: str, opset: int) -> bool:
-    """Whether the specification defines an operator by a function of others."""
-    if not defs.has(op):
+    """Whether the specification of this opset defines an operator by a function of others."""
+    if not defs.has(op, opset):
         return False
     schema: Any = defs.get_schema(op, opset)  # Any: its stubs lack the functions
     return schema.has_function or schema.has_context_dependent_function
@@ -78,6 +78,13 @@ def _definition(node: NodeProto, opset: int, kinds: Mapping[str, Kind]) -> Funct
     del function.opset_import[:]  # it names the opset of its last change, which stops the inliner
     function.opset_import.append(helper.make_opsetid("", opset))
     return function
+
+
+def _schema(node: NodeProto, opset: int) -> Any:
+    """Of the model's opset in the main domain, else the newest one."""
+    return (
+        defs.get_schema(node.op_type, opset) if not node.domain else defs.get_schema(node.op_type, domain=node.domain)
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -29,6 +29,7 @@ from backlit_server.graph import rules_pool as pool
 from backlit_server.graph import rules_quantised as quantised
 from backlit_server.graph import rules_sampling as sampling
 from backlit_server.graph import rules_scatter as scatter
+from backlit_server.graph import rules_tables as tables
 from backlit_server.graph.definition import Definition
 from backlit_server.graph.masks import where_positive
 from backlit_server.graph.rules_deform import deform_conv
@@ -110,6 +111,7 @@ VJPS: Mapping[str, Rule] = {
     # images between their pixels
     "DeformConv":            Definition(deform_conv),
     "GridSample":            Definition(sampling.grid_sample),
+    "MaxRoiPool":            Definition(pool.max_roi_pool),
     "RoiAlign":              Definition(sampling.roi_align),
 
     # pools and reductions
@@ -169,56 +171,20 @@ VJPS: Mapping[str, Rule] = {
     "Unique":                scatter.unique,
     "Unsqueeze":             lambda g, y, x, axes: g.shaped_as(x),
 
+    # ai.onnx.ml: as in models of scikit-learn
+    "ai.onnx.ml.ArrayFeatureExtractor": tables.array_feature_extractor,
+    "ai.onnx.ml.FeatureVectorizer":     tables.feature_vectorizer,
+    "ai.onnx.ml.Imputer":               tables.imputer,
+    "ai.onnx.ml.LinearClassifier":      Definition(tables.linear_classifier),
+    "ai.onnx.ml.LinearRegressor":       Definition(tables.linear_regressor),
+    "ai.onnx.ml.Normalizer":            Definition(tables.normalizer),
+    "ai.onnx.ml.Scaler":                tables.scaler,
+
     # quantised: the gradient of the numbers that the integers stand for
     "DequantizeLinear":      quantised.dequantize,
     "QuantizeLinear":        quantised.quantize,
 }
 # fmt: on
-
-# The derivative of these is zero wherever there is one: steps, comparisons, positions, and what ignores the values.
-FLAT = frozenset(
-    [
-        "And",
-        "ArgMax",
-        "ArgMin",
-        "Bernoulli",
-        "BitShift",
-        "BitwiseAnd",
-        "BitwiseNot",
-        "BitwiseOr",
-        "BitwiseXor",
-        "BlackmanWindow",
-        "Ceil",
-        "Constant",
-        "ConstantOfShape",
-        "Equal",
-        "EyeLike",
-        "Floor",
-        "Greater",
-        "GreaterOrEqual",
-        "HammingWindow",
-        "HannWindow",
-        "Hardmax",
-        "IsInf",
-        "IsNaN",
-        "Less",
-        "LessOrEqual",
-        "Multinomial",
-        "NonMaxSuppression",
-        "NonZero",
-        "Not",
-        "Or",
-        "RandomNormal",
-        "RandomNormalLike",
-        "RandomUniform",
-        "RandomUniformLike",
-        "Round",
-        "Shape",
-        "Sign",
-        "Size",
-        "Xor",
-    ]
-)
 
 # Their integers stand for the floats they were made of: the gradient passes as if nothing had been rounded.
 ROUNDED = frozenset({"QuantizeLinear"})
