@@ -72,6 +72,11 @@ class Probe:
         return np.asarray(scores).reshape(len(features), -1)[:count].astype(np.float64)
 
 
+def _keeps_rows(session: ReferenceEvaluator, name: str, features: np.ndarray) -> bool:
+    (scores,) = session.run(None, {name: features})
+    return np.shape(scores)[:1] == (len(features),)
+
+
 def probe(head: ModelProto, kind: Kind, axes: str, rows_tile: bool) -> Probe | None:
     """The head ready to be asked; None where type, rank or channels leave no question to ask.
 
@@ -88,6 +93,6 @@ def probe(head: ModelProto, kind: Kind, axes: str, rows_tile: bool) -> Probe | N
         return None
     session, dtype = ReferenceEvaluator(head), helper.tensor_dtype_to_np_dtype(kind.dtype)
     name = head.graph.input[0].name
-    if rows_tile and np.shape(session.run(None, {name: np.zeros((ODD, *shape), dtype)})[0])[:1] != (ODD,):
+    if rows_tile and not _keeps_rows(session, name, np.zeros((ODD, *shape), dtype)):
         return None
     return Probe(session, name, axes, (rows, *shape), dtype, rows_tile, *PRECISION[kind.dtype])
