@@ -17,6 +17,7 @@ D = rng.normal(size=(4, 5)).astype(np.float32)
 B = rng.normal(size=5).astype(np.float32)
 WEIGHTS = {"w": W, "d": D, "b": B}
 
+Change = Callable[[onnx.ModelProto], object]
 CONV = "a = Conv<pads = [1, 1, 1, 1]>(x, w) f = Relu(a)"
 HEAD = "p = GlobalAveragePool(f) v = Flatten(p) y = Gemm(v, d, b)"
 NET = f"(float[N, 3, 6, 6] x) => (float[N, 5] y) {{ {CONV} {HEAD} }}"
@@ -37,7 +38,7 @@ def grad_cam(x: np.ndarray, target: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Odd:
-    """A file, the layer of its features by name, its inputs for the image X, and the factor of its map."""
+    """A file, the layer of its features by name, its inputs for the image X, the shape of its scores if not flat."""
 
     file: onnx.ModelProto
     layer: str = "f"
@@ -57,7 +58,8 @@ def model(
     weights = WEIGHTS | more
     read = {name for node in made.graph.node for name in node.input}
     made.graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in weights.items() if name in read)
-    change(made)
+    if change:
+        change(made)
     return made
 
 
@@ -86,7 +88,7 @@ def sparse(made: onnx.ModelProto) -> None:
     made.graph.sparse_initializer.append(SparseTensorProto(values=values, indices=indices, dims=D.shape))
 
 
-def dims(*sizes: int | str | None) -> Callable[[onnx.ModelProto], None]:
+def dims(*sizes: int | str | None) -> Change:
     """Another shape for the input: numbers, names, or nothing at all."""
 
     def change(made: onnx.ModelProto) -> None:
@@ -117,7 +119,7 @@ def reversed_nodes(made: onnx.ModelProto) -> None:
     made.graph.node.extend(nodes)
 
 
-def named(names: Callable[[int], str]) -> Callable[[onnx.ModelProto], None]:
+def named(names: Callable[[int], str]) -> Change:
     def change(made: onnx.ModelProto) -> None:
         for k, node in enumerate(made.graph.node):
             node.name = names(k)
@@ -125,7 +127,7 @@ def named(names: Callable[[int], str]) -> Callable[[onnx.ModelProto], None]:
     return change
 
 
-def renamed(names: dict[str, str]) -> Callable[[onnx.ModelProto], None]:
+def renamed(names: dict[str, str]) -> Change:
     """Other names for tensors, everywhere."""
 
     def change(made: onnx.ModelProto) -> None:
@@ -153,11 +155,22 @@ def another_spelling(made: onnx.ModelProto) -> None:
         node.domain = "ai.onnx"
 
 
-ODD_NAMES = {"x": "input:0", "f": "модель/ReLU 'π' \"×\" \\ <b>", "y": "{y}\n%s", "w": "a" * 300, "d": " ", "a": "../a"}
+def between(old: str, new: str, text: str = NET) -> str:
+    """The network with a few of its words exchanged."""
+    assert old in text
+    return text.replace(old, new)
+
+
+ODD_NAMES = {"x": "input:0", "f": "модель/ReLU 'π' \\ <b>", "y": "{y}\n%s", "w": "a" * 300, "d": " ", "a": "../a"}
 BYTES = rng.integers(0, 255, (1, 3, 6, 6)).astype(np.uint8)
-OPSETS = {f"opset {opset}": Odd(model(opset=opset, ir=3 if opset < 9 else 10)) for opset in range(7, 27)}
-# fmt: off
-FILES: dict[str, Odd] = OPSETS | {
+CAST = f"[N, 3, 6, 6] i) => (float[N, 5] y) {{ x = Cast<to = 1>(i) {CONV} {HEAD} }}"
+LAST = X.transpose(0, 2, 3, 1)
+TO_FIRST = f"(float[N, 6, 6, 3] i) => (float[N, 5] y) {{ x = Transpose<perm = [0, 3, 1, 2]>(i) {CONV}"
+ONES, ZEROS = np.ones(4, np.float32), np.zeros(4, np.float32)
+WIDER = "y = Gemm(v,", "u = Cast<to = 11>(v) y = Gemm(u,"
+WIDE = {name: WEIGHTS[name].astype(np.float64) for name in "db"}
+# What exporters leave at the edges of a file.
+WRITTEN: dict[str, Odd] = {
     "IR 3, weights listed as inputs": Odd(model(opset=8, ir=3, change=listed_as_inputs)),
     "weights listed as inputs": Odd(model(change=listed_as_inputs)),
     "weights in Constant nodes": Odd(model(change=in_constant_nodes)),
@@ -178,28 +191,61 @@ FILES: dict[str, Odd] = OPSETS | {
     "nodes called like tensors": Odd(model(change=named(lambda k: "xafpvy"[k]))),
     "names with odd characters": Odd(model(change=renamed(ODD_NAMES)), ODD_NAMES["f"], {"input:0": X}),
     "the long name of the main domain": Odd(model(change=another_spelling)),
-    "an optional input left out": Odd(model(NET.replace("(x, w)", "(x, w, )"))),
-    "an output that nobody reads": Odd(model(NET.replace("v = Flatten(p)", "q, mask = Dropout(p) v = Flatten(q)"))),
-    "dropout of opset 7": Odd(model(NET.replace("v = F", "q, mask = Dropout<ratio = 0.5>(p) v = F").replace("n(p)", "n(q)"), 7, 3)),
-    "a batch norm of opset 7": Odd(model(NET.replace("f = R", "n = BatchNormalization<epsilon = 0.0>(a, one, zero, zero, one) f = R").replace("u(a)", "u(n)"), 7, 3, one=np.ones(4, np.float32), zero=np.zeros(4, np.float32))),
-    "an upsampling of opset 9": Odd(model(NET.replace("p = G", "u = Upsample<mode = \"nearest\">(f, s) p = G").replace("l(f)", "l(u)"), 9, s=np.array([1, 1, 2, 2], np.float32))),
-    "a pad of opset 10": Odd(model(f"(float[N, 3, 6, 6] x) => (float[N, 5] y) {{ z = Pad<pads = [0, 0, 1, 1, 0, 0, 1, 1]>(x) a = Conv(z, w) f = Relu(a) {HEAD} }}", 10)),
-    "a squeeze of opset 11": Odd(model(NET.replace("v = Flatten(p)", "v = Squeeze<axes = [2, 3]>(p)"), 11)),
-    "a mean of opset 13": Odd(model(NET.replace("p = GlobalAveragePool(f) v = Flatten(p)", "v = ReduceMean<axes = [2, 3], keepdims = 0>(f)"), 13)),
-    "identities everywhere": Odd(model("(float[N, 3, 6, 6] x) => (float[N, 5] y) { i = Identity(x) j = Identity(w) a = Conv<pads = [1, 1, 1, 1]>(i, j) r = Relu(a) f = Identity(r) p = GlobalAveragePool(f) v = Flatten(p) z = Gemm(v, d, b) y = Identity(z) }")),
-    "channels last": Odd(model(NET.replace("3, 6, 6] x", "6, 6, 3] x").replace("a = C", "t = Transpose<perm = [0, 3, 1, 2]>(x) a = C").replace("(x, w)", "(t, w)")), inputs={"x": X.transpose(0, 2, 3, 1)}),
-    "channels last to the end": Odd(model("(float[N, 6, 6, 3] x) => (float[N, 5] y) { t = Transpose<perm = [0, 3, 1, 2]>(x) a = Conv<pads = [1, 1, 1, 1]>(t, w) l = Transpose<perm = [0, 2, 3, 1]>(a) f = Relu(l) v = ReduceMean<keepdims = 0>(f, hw) m = MatMul(v, d) y = Add(m, b) }", hw=np.array([1, 2])), inputs={"x": X.transpose(0, 2, 3, 1)}),
-    "a weight that is reshaped": Odd(model(NET.replace("y = Gemm(v, d, b)", "e = Reshape(flat, two) m = MatMul(v, e) y = Add(b, m)"), flat=D.ravel(), two=np.array([4, 5]))),
-    "a flatten by measured sizes": Odd(model(NET.replace("v = Flatten(p)", "s = Shape(p) n = Gather(s, nil) u = Unsqueeze(n, nought) l = Concat<axis = 0>(u, minus) v = Reshape(p, l)"), nil=np.array(0), nought=np.array([0]), minus=np.array([-1]))),
-    "a final softmax": Odd(model(NET.replace("y = Gemm(v, d, b)", "z = Gemm(v, d, b) y = Softmax(z)"))),
-    "a final softmax of opset 11": Odd(model(NET.replace("y = Gemm(v, d, b)", "z = Gemm(v, d, b) y = Softmax<axis = 1>(z)"), 11)),
-    "integers among the outputs": Odd(model("(float[N, 3, 6, 6] x) => (int64[N] best, float[N, 5] y, float[N, 4, 6, 6] f) " + f"{{ {CONV} {HEAD} best = ArgMax<axis = 1, keepdims = 0>(y) }}")),
-    "scores of rank 4": Odd(model("(float[N, 3, 6, 6] x) => (float[N, 5, 1, 1] y) " + f"{{ {CONV} p = GlobalAveragePool(f) y = Conv(p, k, b) }}", k=D.T.reshape(5, 4, 1, 1)), seed=(5, 1, 1)),
-    "scores of rank 3": Odd(model("(float[N, 3, 6, 6] x) => (float[N, 1, 5] y) " + f"{{ {CONV} p = GlobalAveragePool(f) v = Flatten(p) z = Gemm(v, d, b) y = Unsqueeze(z, one) }}", one=np.array([1])), seed=(1, 5)),
-    "bytes, cast": Odd(model(NET.replace("float[N, 3", "uint8[N, 3").replace("a = C", "i = Cast<to = 1>(x) a = C").replace("(x, w)", "(i, w)")), inputs={"x": BYTES}),
-    "signed bytes, cast": Odd(model(NET.replace("float[N, 3", "int8[N, 3").replace("a = C", "i = Cast<to = 1>(x) a = C").replace("(x, w)", "(i, w)")), inputs={"x": (BYTES // 2).astype(np.int8)}),
-    "double precision": Odd(model(NET.replace("float", "double"), w=W.astype(np.float64), d=D.astype(np.float64), b=B.astype(np.float64)), inputs={"x": X.astype(np.float64)}),
-    "two images, added": Odd(model(NET.replace("(float[N, 3, 6, 6] x)", "(float[N, 3, 6, 6] left, float[N, 3, 6, 6] right)").replace("a = C", "x = Add(left, right) a = C")), inputs={"left": X - 1, "right": np.ones_like(X)}),
-    "a second input behind the features": Odd(model(NET.replace("6] x)", "6] x, float[N, 4] more)").replace("y = G", "u = Add(v, more) y = G").replace("(v, d", "(u, d")), inputs={"x": X, "more": np.ones((1, 4), np.float32)}),
+    "an optional input left out": Odd(model(between("(x, w)", "(x, w, )"))),
 }
-# fmt: on
+# What the operators of older opsets, and of other frameworks, look like.
+PADDED = "a = Conv<pads = [1, 1, 1, 1]>(x, w)", "z = Pad<pads = [0, 0, 1, 1, 0, 0, 1, 1]>(x) a = Conv(z, w)"
+NORMED = "f = Relu(a)", "n = BatchNormalization<epsilon = 0.0>(a, one, zero, zero, one) f = Relu(n)"
+FLAT = "v = Flatten(p)"
+MEASURED = "s = Shape(p) n = Gather(s, nil) u = Unsqueeze(n, nought) l = Concat<axis = 0>(u, minus) v = Reshape(p, l)"
+POOLED = "p = GlobalAveragePool(f) v = Flatten(p)"
+SIZES = {"nil": np.array(0), "nought": np.array([0]), "minus": np.array([-1])}
+RESHAPED = "y = Gemm(v, d, b)", "e = Reshape(flat, two) m = MatMul(v, e) y = Add(b, m)"
+UPSAMPLED = 'u = Upsample<mode = "nearest">(f, s) p = GlobalAveragePool(u) v = Flatten(p)'
+TO_LAST = "l = Transpose<perm = [0, 2, 3, 1]>(a) f = Relu(l) v = ReduceMean<keepdims = 0>(f, hw) y = Gemm(v, d, b) }"
+SOFT = "y = Gemm(v, d, b)", "z = Gemm(v, d, b) y = Softmax<axis = 1>(z)"
+IDLE = "x = Identity(i) j = Identity(w) a = Conv<pads = [1, 1, 1, 1]>(x, j) r = Relu(a) f = Identity(r)"
+SPELLED: dict[str, Odd] = {
+    "an output that nobody reads": Odd(model(between(FLAT, "q, mask = Dropout(p) v = Flatten(q)"))),
+    "dropout of opset 7": Odd(model(between(FLAT, "q, mask = Dropout<ratio = 0.5>(p) v = Flatten(q)"), 7, 3)),
+    "a batch norm of opset 7": Odd(model(between(*NORMED), 7, 3, one=ONES, zero=ZEROS)),
+    "an upsampling of opset 9": Odd(model(between(POOLED, UPSAMPLED), 9, s=np.array([1, 1, 2, 2], np.float32)), "u"),
+    "a pad of opset 10": Odd(model(between(*PADDED), 10)),
+    "a squeeze of opset 11": Odd(model(between(FLAT, "v = Squeeze<axes = [2, 3]>(p)"), 11)),
+    "a mean of opset 13": Odd(model(between(POOLED, "v = ReduceMean<axes = [2, 3], keepdims = 0>(f)"), 13)),
+    "a softmax of opset 11": Odd(model(between(*SOFT), 11)),
+    "a softmax": Odd(model(between(*SOFT))),
+    "identities": Odd(
+        model(f"(float[N, 3, 6, 6] i) => (float[N, 5] y) {{ {IDLE} {HEAD} }}"), layer="r", inputs={"i": X}
+    ),
+    "channels last": Odd(model(f"{TO_FIRST} {HEAD} }}"), inputs={"i": LAST}),
+    "channels last to the end": Odd(
+        model(between("f = Relu(a)", TO_LAST, TO_FIRST), hw=np.array([1, 2])), inputs={"i": LAST}
+    ),
+    "a weight that is reshaped": Odd(model(between(*RESHAPED), flat=D.ravel(), two=np.array([4, 5]))),
+    "a flatten by measured sizes": Odd(model(between(FLAT, MEASURED), **SIZES)),
+}
+# What goes in and out.
+TOGETHER = f"(float[N, 3, 6, 6] l, float[N, 3, 6, 6] r) => (float[N, 5] y) {{ x = Add(l, r) {CONV} {HEAD} }}"
+BEST = (
+    f"(int64[N] best, float[N, 5] y, float[N, 4, 6, 6] f) {{ {CONV} {HEAD} best = ArgMax<axis = 1, keepdims = 0>(y) }}"
+)
+RANK_4 = f"(float[N, 5, 1, 1] y) {{ {CONV} p = GlobalAveragePool(f) y = Conv(p, k, b) }}"
+RANK_3 = (
+    f"(float[N, 1, 5] y) {{ {CONV} p = GlobalAveragePool(f) v = Flatten(p) z = Gemm(v, d, b) y = Unsqueeze(z, one) }}"
+)
+ADDED = f"(float[N, 3, 6, 6] x, float[N, 4] more) => (float[N, 5] y) {{ {CONV} {HEAD} }}"
+IN_AND_OUT: dict[str, Odd] = {
+    "integers among the outputs": Odd(model(f"(float[N, 3, 6, 6] x) => {BEST}")),
+    "scores of rank 4": Odd(model(f"(float[N, 3, 6, 6] x) => {RANK_4}", k=D.T.reshape(5, 4, 1, 1)), seed=(5, 1, 1)),
+    "scores of rank 3": Odd(model(f"(float[N, 3, 6, 6] x) => {RANK_3}", one=np.array([1])), seed=(1, 5)),
+    "bytes": Odd(model(f"(uint8{CAST}"), inputs={"i": BYTES}),
+    "signed bytes": Odd(model(f"(int8{CAST}"), inputs={"i": (BYTES // 2).astype(np.int8)}),
+    "scores in double precision": Odd(model(between(*WIDER, NET.replace("float[N, 5]", "double[N, 5]")), **WIDE)),
+    "two images": Odd(model(TOGETHER), inputs={"l": X - 1, "r": np.ones_like(X)}),
+    "a second input behind the features": Odd(
+        model(between("y = Gemm(v", "u = Add(v, more) y = Gemm(u", ADDED)), inputs={"x": X, "more": ONES[None]}
+    ),
+}
+OPSETS = {f"opset {opset}": Odd(model(opset=opset, ir=3 if opset < 9 else 10)) for opset in range(7, 27)}
+FILES = OPSETS | WRITTEN | SPELLED | IN_AND_OUT

@@ -1,13 +1,17 @@
 """Large weights stand aside while a graph is worked on: onnx's tools serialise what they are given, up to 2 GiB."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 from google.protobuf.message import Message
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto, helper, numpy_helper
 
+from backlit_proto.errors import BadModel
+from backlit_server.graph.attempt import attempt
 from backlit_server.graph.tape import subgraphs
 
+LARGEST_DENSE = 1 << 28  # bytes that a sparse tensor may come to
 HEAVY = 4096  # bytes; below are the shapes, axes and scales that converter and inference read
 NUMBERS = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
 
@@ -19,10 +23,11 @@ def set_aside(model: ModelProto) -> tuple[ModelProto, dict[str, TensorProto]]:
     """
     light, weights, graph = ModelProto(), {}, model.graph
     _copy(model, light, but=("graph",))
-    _copy(graph, light.graph, but=("node", "initializer", "input"))
+    _copy(graph, light.graph, but=("node", "initializer", "sparse_initializer", "input"))
     lifted = {k: constant for k, node in enumerate(graph.node) if (constant := constant_of(node)) is not None}
     light.graph.node.extend(node for k, node in enumerate(graph.node) if k not in lifted)
-    constants = {t.name: t for t in (*graph.initializer, *lifted.values())}
+    dense = (dense_of(sparse) for sparse in graph.sparse_initializer)
+    constants = {t.name: t for t in (*graph.initializer, *dense, *lifted.values())}
     light.graph.input.extend(i for i in graph.input if i.name not in constants)
     for name, constant in constants.items():
         if external(constant) or constant.ByteSize() > HEAVY:
@@ -46,19 +51,37 @@ def put_back(light: ModelProto, weights: dict[str, TensorProto]) -> ModelProto:
 
 
 def constant_of(node: NodeProto) -> TensorProto | None:
-    """The tensor of a Constant node under the name of its output; None for other nodes, strings and sparse tensors."""
+    """The tensor of a Constant node under the name of its output; None for other nodes and for strings."""
     if node.op_type != "Constant" or node.domain not in ("", "ai.onnx") or len(node.attribute) != 1:
         return None
     attribute = node.attribute[0]
     if attribute.name in NUMBERS:
         value = np.asarray(helper.get_attribute_value(attribute), NUMBERS[attribute.name])
         return numpy_helper.from_array(value, node.output[0])
+    if attribute.name == "sparse_value":
+        return dense_of(attribute.sparse_tensor, node.output[0])
     if attribute.name != "value" or attribute.type != AttributeProto.TENSOR:
         return None
     tensor = TensorProto()
     tensor.CopyFrom(attribute.t)
     tensor.name = node.output[0]
     return tensor
+
+
+def dense_of(sparse: SparseTensorProto, name: str = "") -> TensorProto:
+    """A sparse tensor written out, under its own name or another; BadModel for one that would fill the memory."""
+    name, dims = name or sparse.values.name, list(sparse.dims)
+    dtype = helper.tensor_dtype_to_np_dtype(sparse.values.data_type)
+    if math.prod(dims) * dtype.itemsize > LARGEST_DENSE:
+        raise BadModel(f"the sparse tensor {name!r} of shape {dims} is too large to be written out: export it dense")
+
+    def written_out() -> TensorProto:
+        indices, whole = numpy_helper.to_array(sparse.indices), np.zeros(dims, dtype)
+        places = indices if indices.ndim == 1 else np.ravel_multi_index(tuple(indices.T), dims)
+        whole.reshape(-1)[places] = numpy_helper.to_array(sparse.values)
+        return numpy_helper.from_array(whole, name)
+
+    return attempt(f"the sparse tensor {name!r} is damaged", written_out)
 
 
 def external(tensor: TensorProto) -> bool:

@@ -22,6 +22,7 @@ from backlit_server.graph.aside import external, put_back, set_aside
 from backlit_server.graph.attempt import attempt
 from backlit_server.graph.fold import fold
 from backlit_server.graph.lower import claim, lower
+from backlit_server.graph.naming import name_apart
 from backlit_server.graph.rewritten import note
 from backlit_server.graph.sort import sort
 from backlit_server.graph.tape import opset_of, subgraphs
@@ -46,7 +47,7 @@ def canonical(model: ModelProto, kept: Collection[str] = ()) -> ModelProto:
     claim(light)
     sort(light.graph)
     light = _inlined(light)
-    attempt("onnx.checker refuses the file", lambda: checker.check_model(light))
+    _check(light)
     for name, weight in weights.items():
         if not external(weight):
             attempt(f"the weight {name!r} is damaged", lambda weight=weight: checker.check_tensor(weight))
@@ -54,6 +55,17 @@ def canonical(model: ModelProto, kept: Collection[str] = ()) -> ModelProto:
     weights |= lifted
     note(light, lower(light))
     return put_back(fold(light, weights, frozenset(kept)), weights)
+
+
+def _check(light: ModelProto) -> None:
+    """What onnx.checker says, but for outputs without a shape: their shapes are inferred in any case."""
+    tensors = [o.type.tensor_type for o in light.graph.output if o.type.HasField("tensor_type")]
+    blank = [tensor for tensor in tensors if not tensor.HasField("shape")]
+    for tensor in blank:
+        tensor.shape.SetInParent()
+    attempt("onnx.checker refuses the file", lambda: checker.check_model(light))
+    for tensor in blank:
+        tensor.ClearField("shape")
 
 
 def _refuse(model: ModelProto) -> None:
@@ -84,6 +96,7 @@ def _spell(model: ModelProto) -> None:
             part.opset_import.add(domain="", version=OPSET)
     for nodes in (model.graph.node, *(f.node for f in model.functions)):
         _spell_nodes(nodes)
+    name_apart(model.graph)
     for value in model.graph.input:
         _name_sizes(value)
 
@@ -148,8 +161,20 @@ def _converted(model: ModelProto) -> ModelProto:
 
 
 def _convert(model: ModelProto) -> ModelProto:
+    """At OPSET. The converter gives some tensors names of its own, but no outputs: so those are outputs meanwhile."""
     message = f"opset {opset_of(model)} cannot be converted to opset {OPSET}; export the model again with opset {OPSET}"
-    return attempt(message, lambda: version_converter.convert_version(model, OPSET))
+    converted = attempt(message, lambda: version_converter.convert_version(model, OPSET))
+    count, lost = len(model.graph.output), sorted(_made(model) - _made(converted))
+    if lost:
+        model.graph.output.extend(ValueInfoProto(name=name) for name in lost)
+        converted = attempt(message, lambda: version_converter.convert_version(model, OPSET))
+        for graph in (model.graph, converted.graph):
+            del graph.output[count:]
+    return converted
+
+
+def _made(model: ModelProto) -> set[str]:
+    return {name for node in model.graph.node for name in node.output if name}
 
 
 def _learn_shapes(model: ModelProto, converted: ModelProto) -> None:

@@ -94,6 +94,8 @@ def _spatial(recipe: Recipe) -> Callable[..., Any]:
         if "weights" in given:
             assert recipe.linear is not None
             by_class = given["weights"].lift(recipe.linear.T)
+            if given["weights"].rank > 2:  # scores (batch, classes, 1, 1) and the like
+                given["weights"] = given["weights"].reshape(-1, recipe.linear.shape[1])
             if CLASSES in given:
                 by_class = by_class.op("Gather", given.pop(CLASSES), axis=0)
             given["weights"] = (given["weights"] @ by_class).reshape(-1, len(recipe.linear), 1, 1)
