@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from google.protobuf.json_format import MessageToDict
 
+from backlit.card import Arithmetic
 from backlit.preprocessing import Preprocessing
 from backlit.selfcheck import SelfCheck, read_self_check
 from backlit.words import word
@@ -19,7 +20,8 @@ class Provenance:
 
     `execution_provider` is the one that was really used, `steps` what was done to the raw map, `forward_passes` those
     of the whole network for this image; `preprocessing` is None unless the server prepared a picture, and
-    `preprocessing_assumed` says that nobody declared it for this model. `self_check` is that of the model.
+    `preprocessing_assumed` says that nobody declared it for this model. `self_check` is that of the model,
+    `arithmetic` that of the card.
     """
 
     model_digest: str
@@ -32,6 +34,7 @@ class Provenance:
     forward_passes: float
     preprocessing: Preprocessing | None
     preprocessing_assumed: bool
+    arithmetic: Arithmetic = Arithmetic(False, ())
     self_check: SelfCheck | None = None
 
 
@@ -117,4 +120,5 @@ def _provenance(message: pb.Provenance) -> Provenance:
         preprocessing=Preprocessing.read(message.preprocessing) if prepared else None,
         preprocessing_assumed=message.preprocessing_assumed,
         self_check=read_self_check(message),
+        arithmetic=Arithmetic.read(message.arithmetic),
     )

@@ -111,6 +111,26 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Arithmetic:
+    """How the model computes, and what of it was written anew: "26 QLinearConv dequantised".
+
+    `quantised`: gradients are those of the dequantised arithmetic, straight through each rounding, and zero where a
+    value was cut off.
+    """
+
+    quantised: bool
+    rewritten: tuple[str, ...]
+
+    @classmethod
+    def read(cls, message: pb.Arithmetic) -> "Arithmetic":
+        return cls(message.quantised, tuple(message.rewritten))
+
+    def __str__(self) -> str:
+        straight = "quantised; gradients are straight through, on the dequantised arithmetic" if self.quantised else ""
+        return "; ".join(text for text in (straight, *self.rewritten) if text)
+
+
+@dataclass(frozen=True)
 class Card:
     """Everything the server found in the file; `print(model.card)` shows it on one page."""
 
@@ -124,6 +144,7 @@ class Card:
     head: Head
     methods: tuple[MethodSupport, ...]
     batch: Batch
+    arithmetic: Arithmetic
     notes: tuple[str, ...]
     execution_provider: str
     opset: int
@@ -155,6 +176,7 @@ def read_card(message: pb.Card) -> Card:
         head=_head(message.head),
         methods=tuple(MethodSupport(m.method, m.available, m.why_not) for m in message.methods),
         batch=Batch(message.batch.dynamic, message.batch.explanation),
+        arithmetic=Arithmetic.read(message.arithmetic),
         notes=tuple(message.notes),
         execution_provider=message.execution_provider,
         opset=message.opset,
@@ -215,6 +237,7 @@ def _page(card: Card) -> dict[str, list[str]]:
         "why not": [f"{m.method}: {m.why_not}" for m in card.methods if not m.available],
         "check": _checks(card.self_check),
         "batch": ["several images a run" if card.batch.dynamic else "one image a run", card.batch.explanation],
+        "arithmetic": [str(card.arithmetic)],
         "runs on": [card.execution_provider],
         "file": [f"opset {card.opset}, IR {card.ir_version}, {card.parameters:,} parameters", card.producer],
         "notes": list(card.notes),

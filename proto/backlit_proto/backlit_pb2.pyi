@@ -150,7 +150,7 @@ class Model(_message.Message):
     def __init__(self, digest: _Optional[str] = ..., name: _Optional[str] = ..., size: _Optional[int] = ..., uploaded: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., card: _Optional[_Union[Card, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., class_names: _Optional[_Iterable[str]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ...) -> None: ...
 
 class Card(_message.Message):
-    __slots__ = ("inputs", "outputs", "scores", "layers", "default_layer", "default_layer_reason", "head", "methods", "batch", "opset", "ir_version", "producer", "parameters", "notes", "execution_provider", "self_check", "score_candidates")
+    __slots__ = ("inputs", "outputs", "scores", "layers", "default_layer", "default_layer_reason", "head", "methods", "batch", "opset", "ir_version", "producer", "parameters", "notes", "execution_provider", "self_check", "score_candidates", "arithmetic")
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
@@ -168,6 +168,7 @@ class Card(_message.Message):
     EXECUTION_PROVIDER_FIELD_NUMBER: _ClassVar[int]
     SELF_CHECK_FIELD_NUMBER: _ClassVar[int]
     SCORE_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    ARITHMETIC_FIELD_NUMBER: _ClassVar[int]
     inputs: _containers.RepeatedCompositeFieldContainer[Input]
     outputs: _containers.RepeatedCompositeFieldContainer[TensorSpec]
     scores: Scores
@@ -185,7 +186,16 @@ class Card(_message.Message):
     execution_provider: str
     self_check: SelfCheck
     score_candidates: _containers.RepeatedCompositeFieldContainer[Scores]
-    def __init__(self, inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[TensorSpec, _Mapping]]] = ..., scores: _Optional[_Union[Scores, _Mapping]] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., default_layer: _Optional[str] = ..., default_layer_reason: _Optional[str] = ..., head: _Optional[_Union[Head, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[MethodSupport, _Mapping]]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., opset: _Optional[int] = ..., ir_version: _Optional[int] = ..., producer: _Optional[str] = ..., parameters: _Optional[int] = ..., notes: _Optional[_Iterable[str]] = ..., execution_provider: _Optional[str] = ..., self_check: _Optional[_Union[SelfCheck, _Mapping]] = ..., score_candidates: _Optional[_Iterable[_Union[Scores, _Mapping]]] = ...) -> None: ...
+    arithmetic: Arithmetic
+    def __init__(self, inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[TensorSpec, _Mapping]]] = ..., scores: _Optional[_Union[Scores, _Mapping]] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., default_layer: _Optional[str] = ..., default_layer_reason: _Optional[str] = ..., head: _Optional[_Union[Head, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[MethodSupport, _Mapping]]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., opset: _Optional[int] = ..., ir_version: _Optional[int] = ..., producer: _Optional[str] = ..., parameters: _Optional[int] = ..., notes: _Optional[_Iterable[str]] = ..., execution_provider: _Optional[str] = ..., self_check: _Optional[_Union[SelfCheck, _Mapping]] = ..., score_candidates: _Optional[_Iterable[_Union[Scores, _Mapping]]] = ..., arithmetic: _Optional[_Union[Arithmetic, _Mapping]] = ...) -> None: ...
+
+class Arithmetic(_message.Message):
+    __slots__ = ("quantised", "rewritten")
+    QUANTISED_FIELD_NUMBER: _ClassVar[int]
+    REWRITTEN_FIELD_NUMBER: _ClassVar[int]
+    quantised: bool
+    rewritten: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, quantised: _Optional[bool] = ..., rewritten: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SelfCheck(_message.Message):
     __slots__ = ("head", "network")
@@ -740,7 +750,7 @@ class Detection(_message.Message):
     def __init__(self, anchor: _Optional[int] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., iou: _Optional[float] = ..., convention: _Optional[_Union[BoxConvention, _Mapping]] = ..., convention_assumed: _Optional[bool] = ...) -> None: ...
 
 class Provenance(_message.Message):
-    __slots__ = ("model_digest", "graph_digest", "execution_provider", "versions", "parameters", "profile", "steps", "forward_passes", "preprocessing", "preprocessing_assumed", "self_check")
+    __slots__ = ("model_digest", "graph_digest", "execution_provider", "versions", "parameters", "profile", "steps", "forward_passes", "preprocessing", "preprocessing_assumed", "self_check", "arithmetic")
     class VersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -759,6 +769,7 @@ class Provenance(_message.Message):
     PREPROCESSING_FIELD_NUMBER: _ClassVar[int]
     PREPROCESSING_ASSUMED_FIELD_NUMBER: _ClassVar[int]
     SELF_CHECK_FIELD_NUMBER: _ClassVar[int]
+    ARITHMETIC_FIELD_NUMBER: _ClassVar[int]
     model_digest: str
     graph_digest: str
     execution_provider: str
@@ -770,7 +781,8 @@ class Provenance(_message.Message):
     preprocessing: Preprocessing
     preprocessing_assumed: bool
     self_check: SelfCheck
-    def __init__(self, model_digest: _Optional[str] = ..., graph_digest: _Optional[str] = ..., execution_provider: _Optional[str] = ..., versions: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., profile: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ..., forward_passes: _Optional[float] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., preprocessing_assumed: _Optional[bool] = ..., self_check: _Optional[_Union[SelfCheck, _Mapping]] = ...) -> None: ...
+    arithmetic: Arithmetic
+    def __init__(self, model_digest: _Optional[str] = ..., graph_digest: _Optional[str] = ..., execution_provider: _Optional[str] = ..., versions: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., profile: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ..., forward_passes: _Optional[float] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., preprocessing_assumed: _Optional[bool] = ..., self_check: _Optional[_Union[SelfCheck, _Mapping]] = ..., arithmetic: _Optional[_Union[Arithmetic, _Mapping]] = ...) -> None: ...
 
 class ExplainManyRequest(_message.Message):
     __slots__ = ("item", "request")

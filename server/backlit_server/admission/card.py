@@ -58,6 +58,7 @@ def card_of(file: onnx.ModelProto, model: OpenModel, scores: np.ndarray | None, 
         producer=anatomy.producer,
         parameters=anatomy.parameters,
         self_check=checked,
+        arithmetic=pb.Arithmetic(quantised=anatomy.arithmetic.quantised, rewritten=anatomy.arithmetic.rewritten),
     )
 
 

@@ -14,6 +14,7 @@ from backlit_server.engine.pictures import Recipe
 from backlit_server.engine.questions import Wording
 from backlit_server.engine.rendering import pixels, render
 from backlit_server.engine.targets import Row, resolved
+from backlit_server.graph import Arithmetic
 from backlit_server.methods import METHODS
 
 NOTES = {
@@ -55,6 +56,7 @@ class Maker:
     versions: tuple[tuple[str, str], ...]
     prepared: Recipe | None
     input_size: tuple[int, int] | None
+    arithmetic: Arithmetic
 
 
 def respond(
@@ -111,7 +113,8 @@ def _verdict(low: float, high: float, guarded: float, single: bool) -> pb.Heatma
 def _provenance(looked: Looked, maker: Maker, steps: tuple[str, ...]) -> pb.Provenance:
     wording = maker.wording
     parameters = tuple(wording.parameters.items())
-    made = _made(wording.model, looked.graph_digest, maker.provider, maker.versions, wording.profile, parameters, steps)
+    graphs = (looked.graph_digest, maker.arithmetic)
+    made = _made(wording.model, *graphs, maker.provider, maker.versions, wording.profile, parameters, steps)
     if not maker.prepared:
         return made
     told = pb.Provenance(preprocessing=maker.prepared.message(), preprocessing_assumed=wording.preprocessing is None)
@@ -123,6 +126,7 @@ def _provenance(looked: Looked, maker: Maker, steps: tuple[str, ...]) -> pb.Prov
 def _made(
     model: str,
     graph_digest: str,
+    arithmetic: Arithmetic,
     provider: str,
     versions: Iterable[tuple[str, str]],
     profile: str,
@@ -138,6 +142,7 @@ def _made(
         profile=profile,
         steps=steps,
         forward_passes=1,
+        arithmetic=pb.Arithmetic(quantised=arithmetic.quantised, rewritten=arithmetic.rewritten),
     )
     if parameters:
         made.parameters.update({name: list(v) if isinstance(v, tuple) else v for name, v in parameters})

@@ -54,7 +54,8 @@ class Engine:
         inputs, prepared = self._inputs(question, model)
         size = image_size(inputs, model.anatomy.inputs)
         frame = frames(question.pictures, prepared, size)
-        maker = Maker(question.wording, self.provider, tuple(self.versions.items()), prepared, size)
+        versions, arithmetic = tuple(self.versions.items()), model.anatomy.arithmetic
+        maker = Maker(question.wording, self.provider, versions, prepared, size, arithmetic)
         for first, feeds in pieces(inputs, model.anatomy.inputs, lambda: model.batching[0]):
             for looked in self._looks(question, model, feeds, lambda image, first=first: frame(first + image)):
                 yield from respond(looked, first, maker)

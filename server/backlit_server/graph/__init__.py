@@ -17,4 +17,5 @@ from backlit_server.graph.method import seeded as seeded
 from backlit_server.graph.narrow import narrowed as narrowed
 from backlit_server.graph.prune import pruned as pruned
 from backlit_server.graph.prune import with_outputs as with_outputs
+from backlit_server.graph.rewritten import Arithmetic as Arithmetic
 from backlit_server.graph.scores import Scores as Scores

@@ -12,6 +12,7 @@ from backlit_server.graph.layers import Layer, axes_of_tensors, layers, sizes
 from backlit_server.graph.layout import layout
 from backlit_server.graph.levels import Level, holding, levels
 from backlit_server.graph.paths import on_paths
+from backlit_server.graph.rewritten import Arithmetic, arithmetic
 from backlit_server.graph.scores import Scores, all_scores, named
 from backlit_server.graph.tape import opset_of
 from backlit_server.graph.wayback import SELECTIONS
@@ -72,6 +73,7 @@ class Anatomy:
     operators: tuple[str, ...]
     selected: frozenset[str]
     axes: Mapping[str, str]
+    arithmetic: Arithmetic
 
     @property
     def last_layers(self) -> tuple[str, ...]:
@@ -120,6 +122,7 @@ def examine(model: ModelProto, asked: str = "") -> Anatomy:
         operators=tuple(sorted({n.op_type for n in wires.nodes if not path.isdisjoint(n.output)})),
         selected=_selected(wires),
         axes=axes | {spec.name: spec.layout for spec in inputs if spec.layout},
+        arithmetic=arithmetic(model, wires),
     )
 
 
