@@ -64,14 +64,15 @@ def claim(model: ModelProto) -> None:
     """Moves operators that the specification does not hold at the model's opset to where their rows are, in place.
 
     ONNX Runtime keeps a few in the main domain: those of opset 1 that were taken back, and its own normalisations.
+    Its tools forget to import the domain of the others.
     """
-    opset, known = opset_of(model), {o.domain for o in model.opset_import}
+    opset = opset_of(model)
     for node in model.graph.node:
         if not node.domain and f"{MICROSOFT}.{node.op_type}" in LOWERINGS and not defs.has(node.op_type, opset):
             node.domain = MICROSOFT
-            if MICROSOFT not in known:
-                model.opset_import.add(domain=MICROSOFT, version=1)
-                known.add(MICROSOFT)
+    domains = {o.domain for o in model.opset_import}
+    if MICROSOFT not in domains and any(node.domain == MICROSOFT for node in model.graph.node):
+        model.opset_import.add(domain=MICROSOFT, version=1)
 
 
 def _draft(model: ModelProto) -> Draft:
