@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from backlit import Explanation, Preprocessing, Provenance
+from backlit.card import Arithmetic
 from backlit.pictures import blend, load, overlay, title
 from backlit.placement import Box, place, seen
 from backlit_proto.errors import BadQuestion
@@ -95,7 +96,7 @@ def test_what_the_model_did_not_see_has_no_heat():
 
 
 def explained(heatmap: np.ndarray, by: Preprocessing | None = None, **changes) -> Explanation:
-    provenance = Provenance("", "", "", {}, {}, "paper", (), 1.0, by, False)
+    provenance = Provenance("", "", "", {}, {}, "paper", (), 1.0, by, False, Arithmetic(False, ()))
     told = {"target": 281, "name": "tabby", "status": "OK"} | changes
     return Explanation(
         heatmap=heatmap,

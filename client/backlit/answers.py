@@ -34,7 +34,7 @@ class Provenance:
     forward_passes: float
     preprocessing: Preprocessing | None
     preprocessing_assumed: bool
-    arithmetic: Arithmetic = Arithmetic(False, ())
+    arithmetic: Arithmetic
     self_check: SelfCheck | None = None
 
 
