@@ -65,7 +65,7 @@ def _loosened(model: ModelProto, single: Mapping[str, Kind], batch: str) -> Mode
     light, weights = set_aside(model)
     done: set[str] = set()
     while _round(light.graph, single, batch, done):
-        light = fold(light, weights)
+        light = fold(light, weights, frozenset())
     return put_back(light, weights)
 
 
