@@ -10,11 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 
 import backlit
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import tensors_in, to_array, to_tensor
+from backlit_server.graph import differentiate
+from backlit_server.graph.guided import GUIDED
+from backlit_server.graph.relevance import lrp_epsilon, lrp_z_plus
+from backlit_server.graph.vjp import VJPS
 
 sys.path.insert(0, str(Path(__file__).parent))
 from pairs import serve
@@ -52,7 +57,25 @@ def server(model: Path, batch: int, address: str) -> Callable[[], object]:
     return lambda: uploaded.explain(x, method=METHOD, target=TARGET)
 
 
-SIDES = {"plain": plain, "engine": engine, "server": server}
+def gradient(model: Path, batch: int, rules: str) -> Callable[[], object]:
+    """The forward pass and what is passed back from the first class to the input, at the same defaults."""
+    net = onnx.load(model)
+    x, y = net.graph.input[0].name, net.graph.output[0].name
+    made = differentiate(net, [y], [x], RULES[rules]).SerializeToString()
+    session = onnxruntime.InferenceSession(made, providers=["CPUExecutionProvider"])
+    classes = session.get_inputs()[1].shape[1]
+    seed = np.eye(1, classes, dtype=np.float32).repeat(batch, 0)
+    feed = {x: images(batch), f"grad/{y}": seed}
+    return lambda: session.run(None, feed)
+
+
+RULES = {
+    "gradient": VJPS,
+    "guided": {**VJPS, **GUIDED},
+    "lrp epsilon": lrp_epsilon(),
+    "lrp z-plus": lrp_z_plus(),
+}
+SIDES = {"plain": plain, "gradient": gradient, "engine": engine, "server": server}
 
 
 def main() -> None:
