@@ -18,6 +18,7 @@ from backlit_server.engine.trial import batches
 from backlit_server.graph import (
     Cut,
     Recipe,
+    annotate,
     canonical,
     cut,
     examine,
@@ -171,7 +172,8 @@ class OpenModel:
         at, scores = backbone.cut.layer, self.anatomy.scores.name
         whole = seeded(backbone.cut.backbone, at, scores, METHODS[method].needs_gradients)
         whole = explained(whole, at, scores, self.recipe(at, method, parameters))
-        return pruned(whole, {o.name for o in whole.graph.output} - {f"grad/{at}"})
+        made = pruned(whole, {o.name for o in whole.graph.output} - {f"grad/{at}"})
+        return annotate(made, self._graph)
 
     def spatial(self, layer: str, features: np.ndarray) -> np.ndarray:
         """Features of a layer in the order N, C, H, W."""

@@ -60,7 +60,7 @@ class Runtime:
         except MemoryError:
             raise Overloaded("the model does not fit into this worker's memory") from None
         except Exception as error:  # ONNX Runtime raises a class of its own a status code
-            raise BadModel(f"ONNX Runtime cannot load the model: {error}") from error
+            raise BadModel(f"ONNX Runtime cannot load the model: {error}{_advice(model)}") from error
         return Session(self, session, hashlib.sha256(data).hexdigest())
 
     def run(
@@ -100,6 +100,13 @@ class Session:
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """All outputs by name."""
         return dict(zip(self.outputs, self._runtime.run(self._session, self.outputs, feeds), strict=True))
+
+
+def _advice(model: onnx.ModelProto) -> str:
+    """What may help a model that is refused."""
+    if any(tensor.data_type == onnx.TensorProto.DOUBLE for tensor in model.graph.initializer):
+        return "; few of its operators work in double precision: export it in single precision"
+    return ""
 
 
 CPU = "CPUExecutionProvider"

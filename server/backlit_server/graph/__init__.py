@@ -3,6 +3,7 @@
 from backlit_server.graph.anatomy import Anatomy as Anatomy
 from backlit_server.graph.anatomy import Spec as Spec
 from backlit_server.graph.anatomy import examine as examine
+from backlit_server.graph.annotations import annotate as annotate
 from backlit_server.graph.backward import differentiate as differentiate
 from backlit_server.graph.canonical import canonical as canonical
 from backlit_server.graph.cut import Cut as Cut

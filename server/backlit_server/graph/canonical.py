@@ -18,6 +18,7 @@ from onnx import (
 )
 
 from backlit_proto.errors import BadModel
+from backlit_server.graph.annotations import annotate
 from backlit_server.graph.aside import external, put_back, set_aside
 from backlit_server.graph.attempt import attempt
 from backlit_server.graph.fold import fold
@@ -54,7 +55,7 @@ def canonical(model: ModelProto, kept: Collection[str] = ()) -> ModelProto:
     light, lifted = set_aside(_converted(light))
     weights |= lifted
     note(light, lower(light))
-    return put_back(fold(light, weights, frozenset(kept)), weights)
+    return annotate(put_back(fold(light, weights, frozenset(kept)), weights), model)
 
 
 def _check(light: ModelProto) -> None:
