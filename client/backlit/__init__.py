@@ -10,9 +10,10 @@ with backlit.connect("localhost:50051") as server:
 """
 
 from backlit import aio
-from backlit.answers import Explanation, Partial, Provenance
+from backlit.answers import DetectedBox, Explanation, Partial, Provenance
 from backlit.card import Card
 from backlit.catalogue import Method
+from backlit.kinds import Box, Class, Detection, Element, Mask, Similar, Sum, Target
 from backlit.model import Model
 from backlit.preprocessing import Preprocessing
 from backlit.server import Server, connect
@@ -40,12 +41,18 @@ __all__ = [
     "BadModel",
     "BadQuestion",
     "BadUpload",
+    "Box",
     "Busy",
     "Card",
+    "Class",
     "CorruptModel",
     "DeadlineExceeded",
+    "DetectedBox",
+    "Detection",
+    "Element",
     "Explanation",
     "InternalError",
+    "Mask",
     "Method",
     "Model",
     "NotAuthenticated",
@@ -57,6 +64,9 @@ __all__ = [
     "Provenance",
     "Server",
     "ServerUnavailable",
+    "Similar",
+    "Sum",
+    "Target",
     "UnknownModel",
     "WorkerLost",
     "WrongOffset",

@@ -38,13 +38,31 @@ class Provenance:
     self_check: SelfCheck | None = None
 
 
+@dataclass(frozen=True)
+class DetectedBox:
+    """The anchor whose score was explained, and its box.
+
+    `corners`: x_min, y_min, x_max, y_max in pixels of the picture that was sent, or of the input where an array was;
+    None where the model has no boxes. `iou` is that with the box asked for, 0 where none was. `convention` says how the
+    model's box was read, such as "xyxy-normalized"; `assumed`, that nobody said so but the boxes look like it.
+    """
+
+    anchor: int
+    corners: tuple[float, float, float, float] | None
+    iou: float
+    convention: str
+    assumed: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Explanation:
     """One heatmap: (height, width), or (channels, height, width) for methods with channels.
 
     `image` is the index in the batch; `target` the class, None for a seed that is not one class; `name` its name where
     the model has class names; `score` what was explained (before a final softmax or sigmoid), `output` the model's own
-    output for the class. `status` is "OK", "ALL_NONPOSITIVE", "CONSTANT" or "GUARDED"; `note` says it in words.
+    output for the class; `scores` is the tensor that holds the score. `description` says what was explained where that
+    is more than a class, `detection` which box of a detector. `status` is "OK", "ALL_NONPOSITIVE", "CONSTANT" or
+    "GUARDED"; `note` says it in words.
     """
 
     heatmap: np.ndarray = field(repr=False)
@@ -58,6 +76,16 @@ class Explanation:
     status: str
     note: str
     provenance: Provenance = field(repr=False)
+    scores: str = ""
+    description: str = ""
+    detection: DetectedBox | None = None
+
+    @property
+    def subject(self) -> str:
+        """What was explained, in a few words: the class where it is one, else the description."""
+        if self.target is None:
+            return self.description or "seed"
+        return self.name or f"class {self.target}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +131,21 @@ def read_explanation(message: pb.Explanation, provenance: Provenance) -> Explana
         status=word(pb.HeatmapStatus, message.status),
         note=message.note,
         provenance=provenance,
+        scores=target.scores,
+        description=target.description,
+        detection=_detected(target.detection) if target.HasField("detection") else None,
+    )
+
+
+def _detected(message: pb.Detection) -> DetectedBox:
+    box, said = message.box, message.convention
+    format_and_units = (word(pb.BoxConvention.Format, said.format), word(pb.BoxConvention.Units, said.units))
+    return DetectedBox(
+        anchor=message.anchor,
+        corners=(box.x_min, box.y_min, box.x_max, box.y_max) if message.HasField("box") else None,
+        iou=message.iou,
+        convention="-".join(part for part in format_and_units if part).lower(),
+        assumed=message.convention_assumed,
     )
 
 

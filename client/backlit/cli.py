@@ -8,6 +8,7 @@ from pathlib import Path
 
 from backlit import commands
 from backlit.server import Server, connect
+from backlit.spoken import ABOUT_TARGETS, read_target
 from backlit_proto.errors import BacklitError
 
 ABOUT = "Shows what an ONNX image model looked at."
@@ -92,9 +93,9 @@ def _explain(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help="a stored model's name or digest, or an .onnx file")
     command.add_argument("pictures", type=Path, nargs="+", metavar="PICTURE", help="JPEG, PNG or WebP")
     command.add_argument("--method", action="append", help="repeatable; default: grad-cam")
-    command.add_argument(
-        "--target", type=_target, action="append", help="class index or name, or top3; repeatable; default: top1"
-    )
+    command.add_argument("--target", type=read_target, action="append", help=ABOUT_TARGETS)
+    command.add_argument("--scores", metavar="TENSOR", help="what to explain; default: the card's scores")
+    command.add_argument("--boxes", metavar="FORMAT", help="how a detector writes them, such as xyxy or cxcywh-pixels")
     command.add_argument("--layer", help="tensor or node name; default: the card's default layer")
     command.add_argument("--size", type=_size, default="layer", help="layer, input or HxW: of the maps in --json")
     command.add_argument("--set", type=_parameter, action="append", metavar="NAME=VALUE", help="a method's parameter")
@@ -127,10 +128,6 @@ def _numbers(text: str) -> tuple[float, ...]:
         return tuple(float(number) for number in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number, or numbers with commas between") from None
-
-
-def _target(text: str) -> int | str:
-    return int(text) if text.isdigit() else text
 
 
 def _size(text: str) -> str | tuple[int, int]:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from backlit.answers import Explanation
+from backlit.answers import DetectedBox, Explanation
+from backlit.kinds import Target
 from backlit.model import Model
 from backlit.preprocessing import Preprocessing
 from backlit.progress import shown
@@ -39,6 +40,7 @@ def _answers(
 ) -> dict[Path, list[Explanation]]:
     """The explanations a picture, methods outer, targets inner."""
     question = {"target": args.target, "layer": args.layer, "size": args.size, "preprocessing": preprocessing}
+    question |= {"scores": args.scores, "boxes": args.boxes}
     found: dict[Path, list[Explanation]] = {picture: [] for picture in args.pictures}
     asked = [(picture, method) for picture in found for method in methods]
     with shown("explaining") as report:
@@ -52,7 +54,7 @@ def _answers(
     return found
 
 
-def _expected(targets: Sequence[int | str] | None) -> int:
+def _expected(targets: Sequence[int | str | Target] | None) -> int:
     tops = [TOP.fullmatch(str(target)) for target in targets or ["top1"]]
     return sum(int(top.group(1)) if top else 1 for top in tops)
 
@@ -86,12 +88,25 @@ def _no_picture(picture: Path, explanations: Sequence[Explanation], file: Path) 
 def _tell(picture: Path, explanations: Sequence[Explanation], file: Path | None) -> None:
     print(picture)
     for e in explanations:
-        target = "seed" if e.target is None else f"{e.target:>4} {e.name}"
+        target = e.subject if e.target is None else f"{e.target:>4} {e.name}"
         probability = "" if math.isnan(e.output) else f"  output {e.output:.3f}"
         print(f"  {e.method:<12} {target:<28} score {e.score:.2f}{probability}  {e.status}")
+        if e.target is not None and e.description:
+            print(f"  {'':<12} {e.description}")
+        if e.detection:
+            print(f"  {'':<12} {', '.join(_about_box(e.detection))}")
         if e.note:
             print(f"  {'':<12} {e.note}")
     print(f"  -> {file}")
+
+
+def _about_box(found: DetectedBox) -> Iterator[str]:
+    yield f"anchor {found.anchor}"
+    if found.corners:
+        corners = ", ".join(f"{side:.0f}" for side in found.corners)
+        fit = f", overlapping by {found.iou:.2f}" if found.iou else ""
+        read = f", read as {found.convention}" + (" (as it looks; say it with --boxes)" if found.assumed else "")
+        yield f"box {corners}{fit}{read}"
 
 
 def _tell_json(picture: Path, explanations: Sequence[Explanation], file: Path | None) -> None:

@@ -39,6 +39,8 @@ class Model(StoredModel):
         relu: bool = False,
         dtype: str = "float32",
         preprocessing: Declared | None = None,
+        scores: str | None = None,
+        boxes: str | None = None,
         timeout: float | None = None,
         **parameters: object,
     ) -> list[Explanation]:
@@ -53,6 +55,7 @@ class Model(StoredModel):
         """
         finish = {"size": size, "relu": relu, "normalize": normalize, "dtype": dtype}
         asked = {"target": target, "layer": layer, "profile": profile, "preprocessing": preprocessing}
+        asked |= {"scores": scores, "boxes": boxes}
         question: dict[str, Any] = {**asked, **finish, **parameters}  # each of its own type
         request = explain_request(self, inputs, method, **question)
         return read_finals(self.wire.responses(Call("Explain", request), timeout))

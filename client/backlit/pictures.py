@@ -23,15 +23,17 @@ try:
     import matplotlib
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageDraw, ImageOps
 except ImportError as missing:
     raise ImportError(f"drawing needs {missing.name}: pip install 'backlit[pictures]'", name=missing.name) from missing
 
 COLUMNS = 4
 TILE = 3.4  # inches a picture
-TITLE = 0.3  # inches above it
+TITLE = 0.15  # inches above it, and for each line of text
+LINE = 0.15
 CHARACTERS = 44  # of a title, across a picture
 STRONGEST = 0.75  # opacity of the hottest spot: the photograph stays readable under it
+EDGE = 200  # of the picture's shorter side: the line of a box
 UNSEEN = 0.6  # brightness of what lies outside the model's view
 
 
@@ -50,7 +52,8 @@ def overlay(
     photo = load(picture)
     beside = max(1, min(COLUMNS - 1, len(explanations)))
     rows = max(1, math.ceil(len(explanations) / beside))
-    tall = min(max(photo.shape[0] / photo.shape[1], 0.5), 2.0) * TILE + TITLE
+    lines = max((wrapped(title(e)).count("\n") + 1 for e in explanations), default=1)
+    tall = min(max(photo.shape[0] / photo.shape[1], 0.5), 2.0) * TILE + TITLE + LINE * lines
     figure = Figure(figsize=((beside + 1) * TILE, rows * tall), layout="constrained", dpi=120)
     axes = figure.subplots(rows, beside + 1, squeeze=False)
     for axis in axes.ravel():
@@ -68,7 +71,10 @@ def blend(
     input_size: tuple[int, int] | None = None,
     colors: str = "turbo",
 ) -> np.ndarray:
-    """The picture (uint8, height x width x 3) under the positive part of the heatmap, exactly where it belongs."""
+    """The picture (uint8, height x width x 3) under the positive part of the heatmap, exactly where it belongs.
+
+    The box of a detector is drawn around what it found.
+    """
     photo = load(picture).astype(np.float32) / 255
     shape = photo.shape[0], photo.shape[1]
     heat = place(flat(explanation.heatmap), seen(shape, explanation.provenance.preprocessing, input_size), shape)
@@ -78,7 +84,33 @@ def blend(
     alpha = STRONGEST * np.where(outside, 0, heat)[..., np.newaxis]
     color = matplotlib.colormaps[colors](np.where(outside, 0, heat))[..., :3]
     photo[outside] *= UNSEEN
-    return np.rint(255 * (photo * (1 - alpha) + color * alpha)).astype(np.uint8)
+    drawn = np.rint(255 * (photo * (1 - alpha) + color * alpha)).astype(np.uint8)
+    return outlined(drawn, _box_in(shape, explanation, input_size))
+
+
+def outlined(photo: np.ndarray, box: Sequence[float] | None) -> np.ndarray:
+    """The picture with the edges of a box (x_min, y_min, x_max, y_max) in white with black beside it."""
+    if box is None:
+        return photo
+    image = Image.fromarray(photo)
+    width = max(1, round(min(photo.shape[:2]) / EDGE))
+    draw = ImageDraw.Draw(image)
+    x_min, y_min, x_max, y_max = box
+    for inset, color in ((width, "black"), (0, "white")):
+        corners = (x_min - inset, y_min - inset, x_max + inset, y_max + inset)
+        draw.rectangle(corners, outline=color, width=width)
+    return np.asarray(image)
+
+
+def _box_in(
+    photo: tuple[int, int], explanation: Explanation, input_size: tuple[int, int] | None
+) -> tuple[float, ...] | None:
+    """The detected box in pixels of the photo, which it is told in unless the caller prepared the input."""
+    corners = explanation.detection.corners if explanation.detection else None
+    if corners is None or explanation.provenance.preprocessing or not input_size:
+        return corners
+    across = (photo[1] / input_size[1], photo[0] / input_size[0]) * 2
+    return tuple(side * scale for side, scale in zip(corners, across, strict=True))
 
 
 def flat(heatmap: np.ndarray) -> np.ndarray:
@@ -89,9 +121,13 @@ def flat(heatmap: np.ndarray) -> np.ndarray:
 
 def title(explanation: Explanation) -> str:
     """Method, class and score; and the status where it is not OK."""
-    target = explanation.name or ("" if explanation.target is None else f"class {explanation.target}")
-    lines = [f"{explanation.method}: {target or 'seed'} ({explanation.score:.2f})"]
+    lines = [f"{explanation.method}: {explanation.subject} ({explanation.score:.2f})"]
     return "\n".join(lines + ([] if explanation.status == "OK" else [explanation.status.lower().replace("_", " ")]))
+
+
+def wrapped(text: str) -> str:
+    """A title in lines that are no wider than a picture."""
+    return "\n".join(line for paragraph in text.splitlines() for line in textwrap.wrap(paragraph, CHARACTERS))
 
 
 def load(picture: Picture | np.ndarray) -> np.ndarray:
@@ -114,5 +150,5 @@ def _name(picture: Picture | np.ndarray) -> str:
 
 def _show(axis: Axes, pixels: np.ndarray, text: str) -> None:
     axis.imshow(pixels)
-    lines = [line for paragraph in text.splitlines() for line in textwrap.wrap(paragraph, CHARACTERS)]
-    axis.set_title("\n".join(lines), fontsize=9, parse_math=False)
+    axis.set_anchor("S")  # what room there is belongs to the title
+    axis.set_title(wrapped(text), fontsize=9, parse_math=False)

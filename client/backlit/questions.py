@@ -2,6 +2,9 @@
 
 target          None (the top class), a class index or name, a list of these, "top5", or an array of seeds
 layer           a tensor or node name of the card; None is the default layer
+scores          a tensor of the model to explain instead of the card's scores; None are those
+boxes           how a detector writes its boxes: "xyxy", "yxyx", "cxcywh", "xywh", with "-pixels" or "-normalized"
+                behind it or not; what is not said is read off the boxes
 size            "layer", "input" or (height, width)
 relu            negative values become 0
 normalize       the smallest value becomes 0, the largest 1
@@ -17,12 +20,13 @@ from typing import Any
 import numpy as np
 from google.protobuf.struct_pb2 import Struct
 
+from backlit.card import TensorSpec
 from backlit.endpoint import LARGEST_MESSAGE
 from backlit.inputs import encode_inputs
 from backlit.models import StoredModel
 from backlit.preprocessing import Declared, declared
 from backlit.targets import encode_targets
-from backlit.words import choice
+from backlit.words import choice, full_name
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 
@@ -43,6 +47,8 @@ def explain_request(
     relu: bool = False,
     dtype: str = "float32",
     preprocessing: Declared | None = None,
+    scores: str | None = None,
+    boxes: str | None = None,
     **parameters: object,
 ) -> pb.ExplainRequest:
     """The question as it travels; BadQuestion where the arguments make no sense whatever the server."""
@@ -50,13 +56,30 @@ def explain_request(
         model=model.digest,
         method=method,
         parameters=_struct(parameters),
-        targets=encode_targets(target, model.card.scores.tensor),
+        targets=encode_targets(target, _spec(model, scores)),
         layer=layer or "",
         profile=profile,
         rendering=_rendering(size, relu, normalize, dtype),
         preprocessing=declared(preprocessing),
+        scores=scores or "",
+        box_convention=_convention(boxes) if boxes else None,
     )
     return _complete(question, encode_inputs(inputs, model.card.inputs))
+
+
+def _spec(model: StoredModel, scores: str | None) -> TensorSpec:
+    """What is known of the tensor to explain: of one that the card does not list, nothing."""
+    listed = (model.card.scores, *model.card.score_candidates)
+    known = {one.tensor.name: one.tensor for one in listed}
+    return known.get(scores, TensorSpec(scores, "float32", ())) if scores else model.card.scores.tensor
+
+
+def _convention(boxes: str) -> pb.BoxConvention:
+    box_format, _, units = boxes.partition("-")
+    return pb.BoxConvention(
+        format=full_name(pb.BoxConvention.Format, box_format, "boxes"),
+        units=full_name(pb.BoxConvention.Units, units, "units of boxes"),
+    )
 
 
 def _complete(question: pb.Question, request: pb.ExplainRequest) -> pb.ExplainRequest:

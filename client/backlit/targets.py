@@ -1,11 +1,12 @@
 """The grammar of `target`: what a heatmap explains.
 
-None                 the top class of each image
+None                 the top class of each image; of a detector its best box, of a segmentation its largest class
 281                  a class by its index
 "Egyptian cat"       a class by its name, where the model has class names
 "top5"               the five best classes of each image
 [281, "top2", ...]   one heatmap each
 float array          seeds: d(what is asked)/d(scores), one row, or several rows, of the scores' shape
+backlit.Class(...)   and Element, Box, Detection, Mask, Similar, and their sums: see `backlit.kinds`
 """
 
 import re
@@ -14,19 +15,20 @@ from numbers import Integral
 import numpy as np
 
 from backlit.card import TensorSpec, dimensions
+from backlit.kinds import Target
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 from backlit_proto.tensors import to_tensor
 
 TOP = re.compile(r"top-?(\d+)")
-SAID = "None, a class index, a class name, 'top5', a list of these, or a float array of seeds"
+SAID = "None, a class index, a class name, 'top5', a backlit.Target, a list of these, or a float array of seeds"
 
 
 def encode_targets(target: object, scores: TensorSpec) -> list[pb.Target]:
     """One message a target, none for the top class of each image."""
     if target is None:
         return []
-    if isinstance(target, str | Integral):
+    if isinstance(target, str | Integral | Target):
         return [_one(target)]
     if _is_seeds(target):
         return _seeds(np.asarray(target), scores)
@@ -39,6 +41,8 @@ def encode_targets(target: object, scores: TensorSpec) -> list[pb.Target]:
 
 
 def _one(target: object) -> pb.Target:
+    if isinstance(target, Target):
+        return target.message()
     if isinstance(target, Integral) and not isinstance(target, bool):
         return pb.Target(class_index=int(target))
     if isinstance(target, str):

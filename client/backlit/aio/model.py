@@ -41,12 +41,15 @@ class Model(StoredModel):
         relu: bool = False,
         dtype: str = "float32",
         preprocessing: Declared | None = None,
+        scores: str | None = None,
+        boxes: str | None = None,
         timeout: float | None = None,
         **parameters: object,
     ) -> list[Explanation]:
         """As `backlit.Model.explain`."""
         finish = {"size": size, "relu": relu, "normalize": normalize, "dtype": dtype}
         asked = {"target": target, "layer": layer, "profile": profile, "preprocessing": preprocessing}
+        asked |= {"scores": scores, "boxes": boxes}
         question: dict[str, Any] = {**asked, **finish, **parameters}  # each of its own type
         request = explain_request(self, inputs, method, **question)
         return read_finals([answer async for answer in self.wire.responses(Call("Explain", request), timeout)])
