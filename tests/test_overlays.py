@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backlit import Explanation, Preprocessing, Provenance
+from backlit import DetectedBox, Explanation, Preprocessing, Provenance
 from backlit.card import Arithmetic
 from backlit.pictures import blend, load, overlay, title
 from backlit.placement import Box, place, seen
@@ -138,6 +138,26 @@ def test_a_map_without_anything_positive_leaves_the_photo_as_it_is(heatmap):
 )
 def test_a_title_names_method_class_and_score_and_what_to_be_wary_of(changes, said):
     assert title(explained(np.ones((2, 2)), **changes)) == said
+
+
+@pytest.mark.parametrize(("by", "corners"), [(STRETCH, (40, 20, 80, 50)), (None, (20, 20, 40, 50))])
+def test_the_box_of_a_detector_is_drawn_around_what_it_found(by, corners):
+    """In pixels of the picture that was sent; of an input that the caller prepared, at the size of the photo."""
+    photo = np.full((100, 200, 3), 128, np.uint8)
+    found = DetectedBox(0, corners, 0.0, "xyxy-pixels", False)
+    drawn = blend(photo, explained(np.zeros((3, 3), np.float32), by, detection=found), input_size=(100, 100))
+    rows, columns = np.nonzero((drawn == 255).all(-1))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 50, 40, 80)
+    np.testing.assert_array_equal(drawn[25:45, 45:75], 128)
+
+
+def test_a_long_title_has_room_above_its_picture():
+    photo = np.zeros((100, 100, 3), np.uint8)
+    long = explained(np.eye(3, dtype=np.float32), target=None, name="", description="the mean of what it is " * 8)
+    figure = overlay(photo, [long])
+    figure.draw_without_rendering()
+    tops = [axis.title.get_window_extent().y1 for axis in figure.axes]
+    assert max(tops) <= figure.bbox.y1
 
 
 def test_a_figure_shows_the_photo_and_every_overlay():
