@@ -108,7 +108,7 @@ def cosine(y: np.ndarray) -> float:
 
 
 # model, target, tensor of the scores, T of one image's scores y at gain 1 and of z at another gain
-CASES: dict[str, tuple[str, Any, str, Callable[[np.ndarray, np.ndarray], float]]] = {
+CASES: dict[str, tuple[str, Any, str, Callable[[np.ndarray, np.ndarray], Any]]] = {
     "a segmentation by default": ("segmentation", None, "s", lambda y, z: z[dominant(y)][wins(y, dominant(y))].mean()),
     "a class where it wins": ("segmentation", backlit.Mask(2), "s", lambda y, z: z[2][wins(y, 2)].mean()),
     "a mask": ("segmentation", backlit.Mask(2, MASK), "s", lambda y, z: (z[2] * MASK).sum() / MASK.sum()),

@@ -32,7 +32,11 @@ TRAVELS = {
     ),
     "similar": (
         Similar([1, 2, 3]),
-        pb.Target(similarity=pb.SimilarityTarget(reference=to_tensor(np.float32([1, 2, 3])), measure="MEASURE_COSINE")),
+        pb.Target(
+            similarity=pb.SimilarityTarget(
+                reference=to_tensor(np.array([1, 2, 3], np.float32)), measure="MEASURE_COSINE"
+            )
+        ),
     ),
 }
 
