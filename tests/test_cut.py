@@ -14,6 +14,9 @@ from backlit_server.graph.canonical import canonical
 from backlit_server.graph.cut import Cut, cut
 from real_models import CLASSIFIERS, feeds, run
 
+# Their default layer lies inside the last block, past which its residual leads.
+TOKENS = ("digits40-vit-tiny", "vit_tiny_patch16_224")
+
 
 @cache
 def original_of(folder: Path, name: str) -> onnx.ModelProto:
@@ -47,7 +50,8 @@ def check(made: Cut, original: onnx.ModelProto, found: Anatomy) -> None:
 def test_backbone_and_head_make_the_scores_of_the_whole(shared: Path, name: str) -> None:
     found = anatomy_of(shared, name)
     made = cut(model_of(shared, name), found.default_layer, found.scores.name)
-    assert made.crossing == (found.default_layer,)
+    assert made.crossing[0] == found.default_layer
+    assert len(made.crossing) == 1 or name in TOKENS
     check(made, original_of(shared, name), found)
 
 
@@ -83,7 +87,7 @@ ROWS_TILE = [name for name in CLASSIFIERS if name not in ("mnist-cntk", "mnist-o
 @pytest.mark.parametrize("name", ROWS_TILE)
 def test_repeated_rows_give_repeated_scores(shared: Path, name: str) -> None:
     model, found = model_of(shared, name), anatomy_of(shared, name)
-    made = cut(model, found.default_layer, found.scores.name)
+    made = cut(model, found.default_layer, found.scores.name, found.batched)
     assert made.rows_tile
     halves = run(made.backbone, feeds(model))
     rows = {tensor: np.repeat(halves[tensor], 3, axis=0) for tensor in made.crossing}
@@ -94,7 +98,8 @@ def test_repeated_rows_give_repeated_scores(shared: Path, name: str) -> None:
 
 def test_a_fixed_batch_cannot_be_tiled(shared: Path) -> None:
     found = anatomy_of(shared, "mnist-cntk")
-    assert not cut(model_of(shared, "mnist-cntk"), found.default_layer, found.scores.name).rows_tile
+    made = cut(model_of(shared, "mnist-cntk"), found.default_layer, found.scores.name, found.batched)
+    assert not made.rows_tile
 
 
 def small(text: str, **weights: np.ndarray) -> onnx.ModelProto:

@@ -34,7 +34,7 @@ def test_the_gradient_of_a_dense_head_agrees_with_central_differences(shared: Pa
     rng = np.random.default_rng(3)
     model = canonical(onnx.load(shared / "models" / f"{name}.onnx"))
     anatomy = examine(model)
-    made = cut(model, anatomy.default_layer, anatomy.scores.name)
+    made = cut(model, anatomy.default_layer, anatomy.scores.name, anatomy.batched)
     shape = [1, *(d.dim_value for d in made.head.graph.input[0].type.tensor_type.shape.dim)][1:]
     features = rng.random([1, *shape[1:]]).astype(np.float32)
     scores = doubled(made.head)

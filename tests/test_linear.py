@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from backlit_server.graph.linear import linear_weights
+from backlit_server.graph import Anatomy, cut, examine, linear_weights
 from real_models import anatomy_of, model_of, small
 
 # The node that holds W in the file, and which way round.
@@ -23,20 +23,25 @@ WRITTEN = {
 NOT_LINEAR_MODELS = ("catsordogs-nhwc", "edgenext_xx_small", "gender-dlib", "mnist-dianna", "pplcnet-orientation")
 
 
+def weights_at(model: onnx.ModelProto, found: Anatomy, layer: str) -> np.ndarray | None:
+    made = cut(model, layer, found.scores.name, found.batched)
+    return linear_weights(made, found.view_of(layer), found.scores.name)
+
+
 @pytest.mark.parametrize("name", WRITTEN)
 def test_the_measured_weights_are_those_in_the_file(shared: Path, name: str) -> None:
     model, found = model_of(shared, name), anatomy_of(shared, name)
     operator, transposed = WRITTEN[name]
     node = [n for n in model.graph.node if n.op_type == operator][-1]
     written = next(numpy_helper.to_array(t) for t in model.graph.initializer if t.name == node.input[1])
-    weights = linear_weights(model, found.default_layer, found.scores.name)
+    weights = weights_at(model, found, found.default_layer)
     assert weights is not None
     np.testing.assert_allclose(weights, written.T if transposed else written, rtol=1e-5, atol=1e-6)
 
 
 def test_maps_that_are_the_classes_have_the_identity_for_weights(shared: Path) -> None:
     found = anatomy_of(shared, "squeezenet11-ndf")
-    weights = linear_weights(model_of(shared, "squeezenet11-ndf"), found.default_layer, found.scores.name)
+    weights = weights_at(model_of(shared, "squeezenet11-ndf"), found, found.default_layer)
     assert weights is not None
     np.testing.assert_allclose(weights, np.eye(1000), atol=1e-6)
 
@@ -46,13 +51,13 @@ def test_weights_at_a_layer_before_the_last_one_are_not_made_up(shared: Path) ->
         found = anatomy_of(shared, name)
         crossed = [layer.name for layer in found.layers if layer.on_every_path]
         for layer in crossed[-4:-1]:
-            assert linear_weights(model_of(shared, name), layer, found.scores.name) is None, (name, layer)
+            assert weights_at(model_of(shared, name), found, layer) is None, (name, layer)
 
 
 @pytest.mark.parametrize("name", NOT_LINEAR_MODELS)
 def test_other_heads_have_no_linear_weights(shared: Path, name: str) -> None:
     found = anatomy_of(shared, name)
-    assert linear_weights(model_of(shared, name), found.default_layer, found.scores.name) is None
+    assert weights_at(model_of(shared, name), found, found.default_layer) is None
 
 
 # Ways to write pooling and one linear layer: each gives W = w whatever the spelling.
@@ -96,20 +101,22 @@ def headed(text: str) -> onnx.ModelProto:
 
 @pytest.mark.parametrize("spelling", LINEAR)
 def test_every_spelling_of_pooling_and_linear_is_found(spelling: str) -> None:
-    weights = linear_weights(headed(LINEAR[spelling]), "f", "y")
+    model = headed(LINEAR[spelling])
+    weights = weights_at(model, examine(model), "f")
     assert weights is not None
     np.testing.assert_allclose(weights, W, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("head", NOT_LINEAR)
 def test_what_only_looks_like_pooling_and_linear_is_refuted(head: str) -> None:
-    assert linear_weights(headed(NOT_LINEAR[head]), "f", "y") is None
+    model = headed(NOT_LINEAR[head])
+    assert weights_at(model, examine(model), "f") is None
 
 
 def test_a_fixed_batch_is_no_obstacle_to_the_weights() -> None:
     text = "p = GlobalAveragePool(f) q = Reshape(p, one) y = MatMul(q, w)"
     weights = {"w1": WEIGHTS["w1"], "w": W, "one": np.array([1, 4])}
     model = small(f"g (float[1,3,8,8] x) => (float[1,5] y) {{ f = Conv(x, w1) {text} }}", **weights)
-    found = linear_weights(model, "f", "y")
+    found = weights_at(model, examine(model), "f")
     assert found is not None
     np.testing.assert_allclose(found, W, rtol=1e-5, atol=1e-6)

@@ -73,7 +73,11 @@ class Scores:
 
 @dataclass(frozen=True)
 class Layer:
-    """A tensor a heatmap can be asked at; `axes` is a permutation of N, C, H, W."""
+    """A tensor a heatmap can be asked at.
+
+    `axes` says what each axis holds: N images, C channels, H height, W width, T tokens; brackets: several in one axis,
+    the outer first. `size` is (height, width) of its heatmaps, -1 where the file leaves it open.
+    """
 
     name: str
     node: str
@@ -81,6 +85,7 @@ class Layer:
     shape: tuple[int, ...]
     on_every_path: bool
     axes: str
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -213,7 +218,7 @@ def _scores(message: pb.Scores) -> Scores:
 
 
 def _layer(m: pb.Layer) -> Layer:
-    return Layer(m.name, m.node, m.operator, tuple(m.shape), m.on_every_path, m.axes)
+    return Layer(m.name, m.node, m.operator, tuple(m.shape), m.on_every_path, m.axes, (m.height, m.width))
 
 
 def _head(message: pb.Head) -> Head:
@@ -250,7 +255,8 @@ def _checks(found: SelfCheck | None) -> list[str]:
 
 def _layer_text(layer: Layer) -> str:
     around = "" if layer.on_every_path else "  (not on every path)"
-    return f"{layer.name}  {layer.operator} {dimensions(layer.shape)} {layer.axes}{around}"
+    tokens = f" as {layer.size[0]}x{layer.size[1]}" if "T" in layer.axes else ""
+    return f"{layer.name}  {layer.operator} {dimensions(layer.shape)} {layer.axes}{tokens}{around}"
 
 
 def _rows(title: str, texts: list[str]) -> list[tuple[str, str]]:

@@ -260,20 +260,24 @@ class Scores(_message.Message):
     def __init__(self, tensor: _Optional[_Union[TensorSpec, _Mapping]] = ..., output: _Optional[str] = ..., activation: _Optional[str] = ..., explanation: _Optional[str] = ..., task: _Optional[_Union[Task, str]] = ..., task_reason: _Optional[str] = ..., axes: _Optional[str] = ..., boxes: _Optional[str] = ...) -> None: ...
 
 class Layer(_message.Message):
-    __slots__ = ("name", "node", "operator", "shape", "on_every_path", "axes")
+    __slots__ = ("name", "node", "operator", "shape", "on_every_path", "axes", "height", "width")
     NAME_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     OPERATOR_FIELD_NUMBER: _ClassVar[int]
     SHAPE_FIELD_NUMBER: _ClassVar[int]
     ON_EVERY_PATH_FIELD_NUMBER: _ClassVar[int]
     AXES_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
     name: str
     node: str
     operator: str
     shape: _containers.RepeatedScalarFieldContainer[int]
     on_every_path: bool
     axes: str
-    def __init__(self, name: _Optional[str] = ..., node: _Optional[str] = ..., operator: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., on_every_path: _Optional[bool] = ..., axes: _Optional[str] = ...) -> None: ...
+    height: int
+    width: int
+    def __init__(self, name: _Optional[str] = ..., node: _Optional[str] = ..., operator: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., on_every_path: _Optional[bool] = ..., axes: _Optional[str] = ..., height: _Optional[int] = ..., width: _Optional[int] = ...) -> None: ...
 
 class Head(_message.Message):
     __slots__ = ("kind", "explanation", "operators", "operators_without_rule")

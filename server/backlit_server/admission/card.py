@@ -117,5 +117,7 @@ def _layer(layer: Layer) -> pb.Layer:
         operator=layer.operator,
         shape=layer.shape,
         on_every_path=layer.on_every_path,
-        axes=layer.axes,
+        axes=layer.view.axes,
+        height=layer.view.size[0],
+        width=layer.view.size[1],
     )

@@ -1,7 +1,7 @@
 """The gradients of a model beside finite differences of the model itself, before anyone trusts them."""
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
@@ -34,7 +34,7 @@ Feeds = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Part:
-    """A graph from the tensor `wrt` to the scores. `feeds` makes up its inputs; `axes` are those of wrt.
+    """A graph from the tensor `wrt` to the scores. `feeds` makes up its inputs; `axes` say what those of wrt hold.
 
     `precisions` are those that its function may be computed in, the best first; its gradient is the served one.
     `opened` is that function where a session for it is open already, in the last of the precisions.
@@ -44,7 +44,7 @@ class Part:
     wrt: str
     scores: str
     feeds: Callable[[np.random.Generator], Feeds]
-    axes: str
+    axes: Sequence[str]
     precisions: tuple[Precision, ...]
     opened: Callable[[Feeds], np.ndarray] | None = None
 
@@ -90,7 +90,9 @@ def _head(model: OpenModel) -> Part:
 
     half = dict(kinds_of(made.head.graph))[made.layer].dtype in HALVES
     precisions = (HALF,) if half else (DOUBLE, SINGLE)
-    return Part(made.head, made.layer, model.anatomy.scores.name, feeds, model.anatomy.axes_of(made.layer), precisions)
+    return Part(
+        made.head, made.layer, model.anatomy.scores.name, feeds, model.anatomy.view_of(made.layer).held, precisions
+    )
 
 
 def _network(model: OpenModel) -> Part:
@@ -130,7 +132,7 @@ def _compared(model: OpenModel, part: Part, seed: int, rules: Mapping[str, Rule]
         x = feeds[part.wrt].astype(precision.dtype)
         return Point(x, lambda x: forward(feeds | {part.wrt: x}), lambda weights: gradient(feeds, weights))
 
-    spatial = [axis for axis, name in enumerate(part.axes) if name in "HW"]
+    spatial = [axis for axis, held in enumerate(part.axes) if not set("HWT").isdisjoint(held)]
     time = Time(began + SECONDS, began + SECONDS_IN_DOUBT)
     return _told(compare(point, spatial, precision, seed, time), precision)
 

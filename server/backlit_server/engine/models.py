@@ -94,7 +94,7 @@ class OpenModel:
             return self._of_levels
         layer = layer or self.anatomy.default_layer
         if layer not in self._backbones:
-            made = cut(self._graph, layer, self.anatomy.scores.name)
+            made = cut(self._graph, layer, self.anatomy.scores.name, self.anatomy.batched)
             # Asked by the name of its node, a layer is the same tensor and shares its sessions.
             if made.layer not in self._backbones:
                 self._backbones[made.layer] = Backbone(self._open(made.backbone), made)
@@ -105,7 +105,8 @@ class OpenModel:
     def _of_levels(self) -> Backbone:
         """The backbone of a detector of several scales: one forward pass, cut for all anchors and for those of each."""
         found, scores = self.anatomy, self.anatomy.scores.name
-        cuts = {layer: cut(self._graph, layer, scores) for layer in (found.default_layer, *found.last_layers)}
+        layers = (found.default_layer, *found.last_layers)
+        cuts = {layer: cut(self._graph, layer, scores, found.batched) for layer in layers}
         crossing = [name for made in cuts.values() for name in made.crossing]
         session = self._open(with_outputs(self._graph, [scores, *dict.fromkeys(crossing)]))
         for layer, made in cuts.items():
@@ -143,7 +144,7 @@ class OpenModel:
                 f"{method} needs global average pooling and one linear layer behind {layer!r}; here "
                 f"{self.anatomy.head.explanation}. Use {DEFAULT_METHOD}, which is the same map where both apply"
             )
-        return Recipe(row.bound(parameters), row.needs, row.outputs, self.anatomy.axes_of(layer), linear)
+        return Recipe(row.bound(parameters), row.needs, row.outputs, self.anatomy.view_of(layer), linear)
 
     @property
     def graph(self) -> onnx.ModelProto:
@@ -176,15 +177,16 @@ class OpenModel:
         return annotate(made, self._graph)
 
     def spatial(self, layer: str, features: np.ndarray) -> np.ndarray:
-        """Features of a layer in the order N, C, H, W."""
-        axes = self.anatomy.axes_of(layer)
-        return features.transpose([axes.index(axis) for axis in "NCHW"])
+        """Features of a layer as maps: N, C, H, W."""
+        return self.anatomy.view_of(layer).maps(features)
 
     def _linear(self, layer: str) -> np.ndarray | None:
         """The weights behind global pooling; those of the default layer were found with the anatomy."""
         if layer == self.anatomy.default_layer:
             return self.anatomy.head.linear
-        return linear_weights(self._graph, layer, self.anatomy.scores.name)
+        scores = self.anatomy.scores.name
+        made = cut(self._graph, layer, scores, self.anatomy.batched)
+        return linear_weights(made, self.anatomy.view_of(layer), scores)
 
     def _plain(self) -> Backbone:
         if "" not in self._backbones:

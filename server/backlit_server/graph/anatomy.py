@@ -7,17 +7,23 @@ from dataclasses import dataclass
 from onnx import ModelProto, helper
 
 from backlit_proto.errors import NotExplainable
+from backlit_server.graph.default_layer import default_layer
+from backlit_server.graph.following import follow
 from backlit_server.graph.head import OTHER, Head, head
-from backlit_server.graph.layers import Layer, axes_of_tensors, layers, sizes
+from backlit_server.graph.layers import Layer, layers, sizes
 from backlit_server.graph.layout import layout
 from backlit_server.graph.levels import Level, holding, levels
 from backlit_server.graph.paths import on_paths
+from backlit_server.graph.places import ORDERS
 from backlit_server.graph.rewritten import Arithmetic, arithmetic
 from backlit_server.graph.scores import Scores, all_scores, named
+from backlit_server.graph.sized import Sized, sized
 from backlit_server.graph.tape import opset_of
+from backlit_server.graph.view import View, view_in_order, view_of_tokens
 from backlit_server.graph.wayback import SELECTIONS
 from backlit_server.graph.wiring import Wiring, wiring
 
+LAYOUTS = ORDERS[4]  # of axes that say themselves where rows and columns are
 CHOOSE = SELECTIONS | {"NonMaxSuppression"}
 
 
@@ -54,6 +60,7 @@ class Anatomy:
 
     `scores` are those explained, `candidates` those of all outputs, the default first. `selected` are the outputs that
     depend on which of several values is the largest. `levels` are the scales of a detector, none where it has but one.
+    `views` are those of all tensors that are maps; the tensors in `batched` count images along their first axis.
     """
 
     inputs: tuple[Spec, ...]
@@ -72,20 +79,24 @@ class Anatomy:
     parameters: int
     operators: tuple[str, ...]
     selected: frozenset[str]
-    axes: Mapping[str, str]
     arithmetic: Arithmetic
+    views: Mapping[str, View]
+    batched: frozenset[str]
 
     @property
     def last_layers(self) -> tuple[str, ...]:
         """The layers of the levels."""
         return tuple(level.layer.name for level in self.levels)
 
-    def axes_of(self, tensor: str) -> str:
-        """Where a tensor keeps batch, channels, height and width; NotExplainable where it is no map."""
-        if tensor not in self.axes:
+    def view_of(self, tensor: str) -> View:
+        """How a tensor is read as maps; NotExplainable where it is no map."""
+        if tensor not in self.views:
             known = ", ".join(layer.name for layer in self.layers[-5:])
-            raise NotExplainable(f"the tensor {tensor!r} has no height and width; layers that have: {known or 'none'}")
-        return self.axes[tensor]
+            raise NotExplainable(
+                f"the tensor {tensor!r} is no map: its elements have no height and width, or not each place of the "
+                f"picture once; layers that are maps: {known or 'none'}"
+            )
+        return self.views[tensor]
 
 
 def examine(model: ModelProto, asked: str = "") -> Anatomy:
@@ -95,25 +106,29 @@ def examine(model: ModelProto, asked: str = "") -> Anatomy:
     Opset and IR version are those of the model given here: who wants the uploaded file's asks the file.
     """
     wires = wiring(model)
-    axes = axes_of_tensors(wires)
+    inputs = tuple(_spec(wires, name, layout(wires, name)) for name in wires.inputs)
+    pictures = {spec.name: spec.layout for spec in inputs if spec.layout}
+    still = sized(model, wires)
+    views = _views(wires, still, pictures)
+    axes = {name: view.axes for name, view in views.items() if view.axes in LAYOUTS}
     among = all_scores(wires, axes)
     found = named(wires, axes, among, asked) if asked else among[0]
     path, same = on_paths(wires, found.name), holding(wires, found.name)
-    inputs = tuple(_spec(wires, name, layout(wires, name)) for name in wires.inputs)
-    images = [spec.name for spec in inputs if spec.layout]
-    candidates = tuple(layer for layer in layers(wires, path, axes, images) if layer.name not in same)
-    default, reason = _default(wires, candidates, path)
-    scales = levels(wires, found, axes, images)
+    images = tuple(pictures) or wires.inputs
+    candidates = tuple(layer for layer in layers(wires, path, views, images) if layer.name not in same)
+    default, reason = default_layer(wires, still, candidates, found.name)
+    scales = levels(wires, found, views, images)
+    batched = _batched(wires, still)
     return Anatomy(
         inputs=inputs,
         outputs=tuple(_spec(wires, name) for name in wires.outputs),
         scores=found,
         candidates=among,
         layers=candidates,
-        default_layer=default,
+        default_layer=default.name if default else "",
         default_layer_reason=reason + _of_levels(scales),
         levels=scales,
-        head=head(model, wires, default, found.name) if default else Head(OTHER, reason, ()),
+        head=head(model, wires, default, found.name, batched) if default else Head(OTHER, reason, ()),
         batch=_batch(inputs),
         opset=opset_of(model),
         ir_version=model.ir_version,
@@ -121,25 +136,28 @@ def examine(model: ModelProto, asked: str = "") -> Anatomy:
         parameters=sum(math.prod(t.dims) for t in model.graph.initializer if _learned(wires, t.name)),
         operators=tuple(sorted({n.op_type for n in wires.nodes if not path.isdisjoint(n.output)})),
         selected=_selected(wires),
-        axes=axes | {spec.name: spec.layout for spec in inputs if spec.layout},
         arithmetic=arithmetic(model, wires),
+        views=views,
+        batched=batched,
     )
 
 
-def _default(wires: Wiring, candidates: tuple[Layer, ...], path: frozenset[str]) -> tuple[str, str]:
-    """The layer used when a question names none, and why that one."""
-    crossed = [layer for layer in candidates if layer.on_every_path]
-    if crossed:
-        which = "the last spatial tensor that every path from input to scores crosses"
-        return crossed[-1].name, f"{which}: {crossed[-1].in_words}"
-    if candidates:
-        return "", "no spatial tensor lies on every path from input to scores; name one of the layers"
-    if not any(len(wires.kinds[name].shape or ()) == 4 for name in wires.inputs):
-        shapes = "; ".join(f"{name} {list(sizes(wires, name))}" for name in wires.inputs)
-        return "", f"no input is an image (batch, channels, height, width): {shapes}"
-    if path.isdisjoint(wires.inputs):
-        return "", "the model computes in integers throughout; upload the float model that it was made from"
-    return "", "between image and scores no convolution or pooling makes a spatial tensor"
+def _views(wires: Wiring, still: Sized, pictures: Mapping[str, str]) -> dict[str, View]:
+    """The views of all tensors that are maps; of tokens only where the file leaves no size of the picture open."""
+    found = {}
+    for name, places in follow(still, pictures).items():
+        if name in wires.kinds:
+            shape = still.shapes[name]
+            view = view_in_order(places, sizes(wires, name) if still.free else shape)
+            found[name] = view or (None if still.free else view_of_tokens(places, shape, still.images))
+    return {name: view for name, view in found.items() if view is not None}
+
+
+def _batched(wires: Wiring, still: Sized) -> frozenset[str]:
+    """The tensors whose first axis is as long as there are images, and free in the file."""
+    first = {name: kind.shape[0] for name, kind in wires.kinds.items() if kind.shape}
+    counted = (name for name, shape in still.shapes.items() if shape[:1] == (still.images,) and still.images > 1)
+    return frozenset(name for name in counted if isinstance(first.get(name), str))
 
 
 def _of_levels(scales: tuple[Level, ...]) -> str:

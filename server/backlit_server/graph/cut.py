@@ -4,7 +4,7 @@ Plain protobuf, not graphsurgeon: nothing of the file is lost, and it takes 3 to
 graphsurgeon takes 19 to 55 (networks of 111 to 586 nodes).
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -32,9 +32,10 @@ class Cut:
     rows_tile: bool
 
 
-def cut(model: ModelProto, layer: str, scores: str) -> Cut:
+def cut(model: ModelProto, layer: str, scores: str, batched: Container[str] = ()) -> Cut:
     """The cut of a canonical model at a tensor, or at the first output of a node, called by name.
 
+    `batched` are tensors known to count images along their first axis, which grows with them.
     BadQuestion for a name the model does not have; NotExplainable for a tensor whose values do
     not reach the scores through floats.
     """
@@ -52,7 +53,7 @@ def cut(model: ModelProto, layer: str, scores: str) -> Cut:
         crossing=crossing,
         backbone=_backbone(model, wires, (scores, *crossing)),
         head=_head(model, wires, below, crossing, scores),
-        rows_tile=all(map(wires.float, crossing)) and all(_free_batch(wires, tensor) for tensor in (*crossing, scores)),
+        rows_tile=all(map(wires.float, crossing)) and all(tensor in batched for tensor in (*crossing, scores)),
     )
 
 
@@ -80,11 +81,6 @@ def _nearest(wires: Wiring, path: Iterable[str], layer: str) -> str:
     nodes = sorted(node.name for node in wires.nodes if node.name and not set(valid).isdisjoint(node.output))
     close = get_close_matches(layer, [*valid, *nodes], n=5, cutoff=0.4)
     return f"the nearest are {', '.join(close)}" if close else "the model card lists its layers"
-
-
-def _free_batch(wires: Wiring, name: str) -> bool:
-    shape = wires.kinds[name].shape
-    return bool(shape) and isinstance(shape[0], str)
 
 
 def _backbone(model: ModelProto, wires: Wiring, exposed: Iterable[str]) -> ModelProto:

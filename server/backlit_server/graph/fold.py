@@ -11,7 +11,7 @@ from backlit_server.graph.ranks import give_ranks
 from backlit_server.graph.tape import kinds_of, opset_of
 
 
-def fold(light: ModelProto, weights: Mapping[str, TensorProto], untouched: frozenset[str]) -> ModelProto:
+def fold(light: ModelProto, weights: Mapping[str, TensorProto], untouched: frozenset[str] = frozenset()) -> ModelProto:
     """The model with constant sub-graphs as initialisers and the shape of every tensor inferred.
 
     `weights` are the constants that stand aside; the tensors `untouched` are not taken for constants. What becomes

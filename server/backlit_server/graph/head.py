@@ -1,10 +1,13 @@
 """What lies between the default layer and the scores, in one of four kinds that methods can be chosen by."""
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 import numpy as np
 from onnx import ModelProto, NodeProto
 
+from backlit_server.graph.cut import cut
+from backlit_server.graph.layers import Layer
 from backlit_server.graph.linear import POOLINGS, linear_weights
 from backlit_server.graph.paths import on_paths
 from backlit_server.graph.wiring import Wiring
@@ -35,13 +38,13 @@ class Head:
     linear: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
-def head(model: ModelProto, wires: Wiring, layer: str, scores: str) -> Head:
+def head(model: ModelProto, wires: Wiring, layer: Layer, scores: str, batched: Container[str]) -> Head:
     """The kind of head behind a layer. Linearity is not read off the graph but measured (linear.py)."""
     path = on_paths(wires, scores)
-    between = [wires.nodes[k] for k in sorted(wires.downstream([layer]) & wires.upstream([scores]))]
+    between = [wires.nodes[k] for k in sorted(wires.downstream([layer.name]) & wires.upstream([scores]))]
     nodes = [node for node in between if not path.isdisjoint(node.output)]
     operators = tuple(dict.fromkeys(node.op_type for node in nodes))
-    weights = linear_weights(model, layer, scores)
+    weights = linear_weights(cut(model, layer.name, scores, batched), layer.view, scores)
     if weights is None:
         return Head(*_not_linear(wires, nodes), operators)
     if _one_map_a_class(weights):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from onnx import NodeProto, helper
 
 from backlit_server.graph.paths import crossed_by_all, dependent
+from backlit_server.graph.view import View
 from backlit_server.graph.vjp import ROUNDED
 from backlit_server.graph.wiring import Wiring
 
@@ -19,7 +20,7 @@ ANCHORS = frozenset((
 # After these an axis is no longer what it was.
 SCRAMBLERS = frozenset(("Einsum", "Flatten", "Gather", "GatherND", "Reshape", "Shape", "Squeeze", "Unsqueeze"))
 # These move values and compute none: a map of theirs shows nothing that their input does not.
-MOVES = SCRAMBLERS | frozenset((
+MOVES = SCRAMBLERS - {"Einsum"} | frozenset((
     "Cast", "CastLike", "CenterCropPad", "Compress", "DepthToSpace", "Dropout", "Expand", "GatherElements", "Identity",
     "Pad", "QuantizeLinear", "ReverseSequence", "Slice", "SpaceToDepth", "Split", "Tile", "Transpose",
 ))  # fmt: skip
@@ -28,39 +29,43 @@ UNROUNDINGS = frozenset(("DequantizeLinear",))
 
 @dataclass(frozen=True)
 class Layer:
-    """A tensor to look at; sizes that the file leaves open are -1, `axes` names each axis: NCHW or NHWC."""
+    """A tensor to look at; sizes that the file leaves open are -1, `view` says how it is read as maps."""
 
     name: str
     node: str
     operator: str
     shape: tuple[int, ...]
-    axes: str
+    view: View
     on_every_path: bool
 
     @property
     def in_words(self) -> str:
         """Size, channels and operator, as a person would say them."""
-        size = dict(zip(self.axes, self.shape, strict=True))
-        height, width, channels = (str(size[axis]) if size[axis] >= 0 else "?" for axis in "HWC")
-        return f"{height}x{width}, {channels} channels, after {self.operator}"
+        height, width = (str(size) if size >= 0 else "?" for size in self.view.size)
+        kind = " tokens" if "T" in self.view.axes else ""
+        others = f" and {self.view.others} at no place" if self.view.others else ""
+        channels = self.view.channels(self.shape)
+        return f"{height}x{width}{kind}{others}, {channels if channels >= 0 else '?'} channels, after {self.operator}"
 
 
-def layers(wires: Wiring, path: frozenset[str], axes: Mapping[str, str], images: Collection[str]) -> tuple[Layer, ...]:
+def layers(
+    wires: Wiring, path: frozenset[str], views: Mapping[str, View], images: Collection[str]
+) -> tuple[Layer, ...]:
     """The candidates in the order of the graph: float maps of more than one position that an operator computed.
 
     Which of them lie on every path is asked of the paths from the images: other inputs may join the scores elsewhere.
     """
-    return tuple(_layers(wires, path, axes, crossed_by_all(wires, path & dependent(wires, images))))
+    return tuple(_layers(wires, path, views, crossed_by_all(wires, path & dependent(wires, images))))
 
 
-def _layers(wires: Wiring, path: frozenset[str], axes: Mapping[str, str], crossed: frozenset[str]) -> Iterator[Layer]:
+def _layers(wires: Wiring, path: frozenset[str], views: Mapping[str, View], crossed: frozenset[str]) -> Iterator[Layer]:
     for node in wires.nodes:
         for name in node.output:
-            if name not in path or name not in axes or node.op_type in MOVES or not wires.float(name):
+            if name not in path or name not in views or node.op_type in MOVES or not wires.float(name):
                 continue
-            shape, maker = sizes(wires, name), _computed_by(wires, node)
-            if any(shape[axes[name].index(axis)] != 1 for axis in "HW") and not _only_rounded(wires, name):
-                yield Layer(name, maker.name, maker.op_type, shape, axes[name], name in crossed)
+            shape, maker = views[name].shape or sizes(wires, name), _computed_by(wires, node)
+            if not _only_rounded(wires, name):
+                yield Layer(name, maker.name, maker.op_type, shape, views[name], name in crossed)
 
 
 def _computed_by(wires: Wiring, node: NodeProto) -> NodeProto:
@@ -92,31 +97,7 @@ def sizes(wires: Wiring, name: str) -> tuple[int, ...]:
     return tuple(-1 if isinstance(size, str) else size for size in wires.kinds[name].shape or ())
 
 
-def axes_of_tensors(wires: Wiring) -> dict[str, str]:
-    """Where each map keeps its batch, channels, height and width, from the first convolution or pooling on."""
-    axes: dict[str, str] = {}
-    for node in wires.nodes:
-        found = _axes(node, axes)
-        axes.update((name, found) for name in node.output if found and name in wires.kinds and _rank(wires, name) == 4)
-    return axes
-
-
 def permutation(node: NodeProto, rank: int) -> tuple[int, ...]:
     """Where a Transpose takes each axis of its result from."""
     perm = next((helper.get_attribute_value(a) for a in node.attribute if a.name == "perm"), None)
     return tuple(reversed(range(rank))) if perm is None else tuple(perm)
-
-
-def _axes(node: NodeProto, axes: Mapping[str, str]) -> str:
-    if node.op_type in ANCHORS:
-        return NCHW
-    if node.op_type in SCRAMBLERS:
-        return ""
-    known = next((axes[name] for name in node.input if name in axes), "")
-    if known and node.op_type == "Transpose":
-        return "".join(known[k] for k in permutation(node, len(known)))
-    return known
-
-
-def _rank(wires: Wiring, name: str) -> int:
-    return len(wires.kinds[name].shape or ())

@@ -11,6 +11,7 @@ from onnx import NodeProto, helper
 from backlit_server.graph.layers import MOVES, Layer, layers, permutation
 from backlit_server.graph.paths import on_paths
 from backlit_server.graph.scores import Scores
+from backlit_server.graph.view import View
 from backlit_server.graph.wayback import KEEPS_AXES
 from backlit_server.graph.wiring import Wiring
 
@@ -23,14 +24,14 @@ class Level:
     layer: Layer
 
 
-def levels(wires: Wiring, scores: Scores, axes: Mapping[str, str], images: Collection[str]) -> tuple[Level, ...]:
+def levels(wires: Wiring, scores: Scores, views: Mapping[str, View], images: Collection[str]) -> tuple[Level, ...]:
     """The levels of a detector in the order of its anchors; none where its scores are not joined of several parts."""
     if "A" not in scores.task.axes:
         return ()
     found, first = [], 0
     for part, size in _parts(wires, scores.name, 1 + scores.task.axes.index("A")):
         same = holding(wires, part)
-        seen = [layer for layer in layers(wires, on_paths(wires, part), axes, images) if layer.on_every_path]
+        seen = [layer for layer in layers(wires, on_paths(wires, part), views, images) if layer.on_every_path]
         last = next((layer for layer in reversed(seen) if layer.name not in same), None)
         if last is None:
             return ()

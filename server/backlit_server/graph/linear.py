@@ -11,12 +11,11 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from onnx import ModelProto
 
 from backlit_server.graph.cut import Cut, cut
-from backlit_server.graph.layers import axes_of_tensors
 from backlit_server.graph.probe import Probe, probe
 from backlit_server.graph.rounding import unrounded
+from backlit_server.graph.view import View
 from backlit_server.graph.wiring import wiring
 
 # What a linear head may consist of; anything else needs no run to be told apart.
@@ -29,18 +28,16 @@ TRIALS = 2  # random features that W has to explain, each thousands of numbers
 POOLINGS = frozenset(("AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum"))
 
 
-def linear_weights(model: ModelProto, layer: str, scores: str) -> np.ndarray | None:
-    """W, float32 (channels, classes), with scores = mean(features) @ W + b; None where the head is not of this form.
+def linear_weights(made: Cut, view: View, scores: str) -> np.ndarray | None:
+    """W of the head of a cut, (channels, classes), with scores = mean(features) @ W + b; None where there is none.
 
     Of a quantised head it is the W between its roundings.
     """
-    made = cut(model, layer, scores)
     made = replace(made, head=unrounded(made.head))
-    axes = axes_of_tensors(wiring(model)).get(made.layer, "")
     operators = {node.op_type for node in made.head.graph.node}
-    if not axes or len(made.crossing) > 1 or not operators <= AFFINE or not operators & POOLINGS:
+    if not view.whole or len(made.crossing) > 1 or not operators <= AFFINE or not operators & POOLINGS:
         return None
-    whole = _probe(made, axes)
+    whole = _probe(made, view.axes)
     if whole is None:
         return None
     features = np.random.default_rng(0).normal(0.5, 1, (TRIALS, *whole.shape[1:])).astype(whole.dtype)
@@ -64,6 +61,9 @@ def _behind_pooling(made: Cut, scores: str, whole: Probe) -> Probe | None:
     if len(readers) > 1 or pooling.op_type not in POOLINGS or pooled == scores:
         return None
     rank = len(wires.kinds[pooled].shape or ())
-    small = _probe(cut(made.head, pooled, scores), whole.axes if rank == 4 else "NC")
+    small = _probe(
+        replace(cut(made.head, pooled, scores), rows_tile=made.rows_tile),
+        whole.axes if rank == len(whole.axes) else "NC",
+    )
     channels = whole.shape[whole.axes.index("C")]
     return small if small is not None and math.prod(small.shape[1:]) == channels else None

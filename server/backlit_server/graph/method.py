@@ -14,6 +14,7 @@ from backlit_server.graph.narrow import CLASSES
 from backlit_server.graph.prune import pruned
 from backlit_server.graph.rounding import with_scores_unrounded
 from backlit_server.graph.tiling import tiled
+from backlit_server.graph.view import View
 from backlit_server.graph.vjp import VJPS, Rule
 
 SEED = "seed"
@@ -23,14 +24,14 @@ SEED = "seed"
 class Recipe:
     """A method as the graph needs it: its formula, the tensors it takes, the names of what it returns.
 
-    `axes` says where the layer keeps channels, height and width; formulas see them as NCHW. `linear`
+    `view` says how the layer is read as maps; formulas see (rows, channels, height, width). `linear`
     (channels, classes) are the weights behind global pooling, for formulas that take `weights`.
     """
 
     formula: Callable[..., Any]
     needs: Sequence[str]
     outputs: Sequence[str]
-    axes: str = "NCHW"
+    view: View
     linear: np.ndarray | None = None
 
 
@@ -87,8 +88,7 @@ def method_graph(head: ModelProto, cut: Cut, scores: str, recipe: Recipe) -> Mod
 
 
 def _spatial(recipe: Recipe) -> Callable[..., Any]:
-    """The formula on tensors in the order N, C, H, W, `weights` made from the seed."""
-    order = [recipe.axes.index(axis) for axis in "NCHW"]
+    """The formula on maps (rows, channels, height, width), `weights` made from the seed."""
 
     def formula(**given: Any) -> Any:
         if "weights" in given:
@@ -99,9 +99,6 @@ def _spatial(recipe: Recipe) -> Callable[..., Any]:
             if CLASSES in given:
                 by_class = by_class.op("Gather", given.pop(CLASSES), axis=0)
             given["weights"] = (given["weights"] @ by_class).reshape(-1, len(recipe.linear), 1, 1)
-        moved = {
-            name: t if name == "weights" or recipe.axes == "NCHW" else t.transpose(order) for name, t in given.items()
-        }
-        return recipe.formula(**moved)
+        return recipe.formula(**{n: t if n == "weights" else recipe.view.maps(t) for n, t in given.items()})
 
     return formula

@@ -43,8 +43,8 @@ class Probe:
         return np.concatenate([self._run(features[k : k + rows]) for k in range(0, len(features), rows)])
 
     def mean(self, features: np.ndarray) -> np.ndarray:
-        """The mean over height and width, which stay as axes of one."""
-        spatial = tuple(k for k, axis in enumerate(self.axes) if axis in "HW")
+        """The mean over the places, whose axes stay as axes of one."""
+        spatial = tuple(k for k, axis in enumerate(self.axes) if axis in "HWT")
         return features.mean(spatial, np.float64, keepdims=True)
 
     def same(self, got: np.ndarray, expected: np.ndarray) -> bool:
