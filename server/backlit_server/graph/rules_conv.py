@@ -10,6 +10,8 @@ from backlit_server.graph.ranges import identity
 from backlit_server.graph.sym import Array
 from backlit_server.graph.windows import Windows, kernel_of, sizes, windows
 
+BLOCK = 16  # channels; onnxruntime's largest
+
 
 def conv(g: Array, y: Array, x: Array, w: Array, b: Array, *, group: int, kernel_shape: Any = None, **attributes: Any):
     seen = windows(x, y, kernel_of(w, kernel_shape), **_full(attributes))
@@ -61,7 +63,17 @@ def _onto_input(g: Array, w: Array, seen: Windows, group: int) -> Array:
         parted = _parted(g, seen.strides) if apart else g
         made = parted.op("Conv", _turned(w, group), group=group, pads=[*begin, *behind], dilations=[*seen.dilations])
         return made.declared(seen.wide.shape)
-    return _transposed(g, w, seen, group).declared(seen.wide.shape)
+    return _blocked(_transposed(g, w, seen, group).declared(seen.wide.shape))
+
+
+def _blocked(t: Array) -> Array:
+    """t, brought into onnxruntime's blocked layout by a pool of windows of one element.
+
+    ConvTranspose leaves that layout, and a sum stays outside with one of its parts: without this the gradients of all
+    residual blocks before it are reordered twice a block (ResNet-50's size, saliency: 2.39 -> 2.33 forward passes).
+    """
+    blocks = t.dtype == TensorProto.FLOAT and t.rank == 4 and isinstance(t.shape[1], int) and t.shape[1] % BLOCK == 0
+    return t.op("AveragePool", kernel_shape=[1, 1]).declared(t.shape) if blocks else t
 
 
 def _transposed(g: Array, w: Array, seen: Windows, group: int) -> Array:
