@@ -5,6 +5,7 @@ y = mean(relu(conv(x))) @ d + b. Whatever the file looks like, its Grad-CAM of a
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -50,8 +51,8 @@ def model(
     text: str = NET,
     opset: int = 21,
     ir: int = 10,
-    change: Callable[[onnx.ModelProto], object] = lambda model: None,
-    **more,
+    change: Change | None = None,
+    **more: Any,
 ) -> onnx.ModelProto:
     """A model in ONNX's own notation; weights that it reads are added."""
     made = parser.parse_model(f'<ir_version: {ir}, opset_import: ["" : {opset}]> net {text}')
@@ -168,7 +169,7 @@ LAST = X.transpose(0, 2, 3, 1)
 TO_FIRST = f"(float[N, 6, 6, 3] i) => (float[N, 5] y) {{ x = Transpose<perm = [0, 3, 1, 2]>(i) {CONV}"
 ONES, ZEROS = np.ones(4, np.float32), np.zeros(4, np.float32)
 WIDER = "y = Gemm(v,", "u = Cast<to = 11>(v) y = Gemm(u,"
-WIDE = {name: WEIGHTS[name].astype(np.float64) for name in "db"}
+WIDE: dict[str, Any] = {name: WEIGHTS[name].astype(np.float64) for name in "db"}
 # What exporters leave at the edges of a file.
 WRITTEN: dict[str, Odd] = {
     "IR 3, weights listed as inputs": Odd(model(opset=8, ir=3, change=listed_as_inputs)),
@@ -199,7 +200,7 @@ NORMED = "f = Relu(a)", "n = BatchNormalization<epsilon = 0.0>(a, one, zero, zer
 FLAT = "v = Flatten(p)"
 MEASURED = "s = Shape(p) n = Gather(s, nil) u = Unsqueeze(n, nought) l = Concat<axis = 0>(u, minus) v = Reshape(p, l)"
 POOLED = "p = GlobalAveragePool(f) v = Flatten(p)"
-SIZES = {"nil": np.array(0), "nought": np.array([0]), "minus": np.array([-1])}
+SIZES: dict[str, Any] = {"nil": np.array(0), "nought": np.array([0]), "minus": np.array([-1])}
 RESHAPED = "y = Gemm(v, d, b)", "e = Reshape(flat, two) m = MatMul(v, e) y = Add(b, m)"
 UPSAMPLED = 'u = Upsample<mode = "nearest">(f, s) p = GlobalAveragePool(u) v = Flatten(p)'
 TO_LAST = "l = Transpose<perm = [0, 2, 3, 1]>(a) f = Relu(l) v = ReduceMean<keepdims = 0>(f, hw) y = Gemm(v, d, b) }"

@@ -1,7 +1,10 @@
 """Files as they come: read, described and explained alike, however they are written."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+from onnx import numpy_helper
 
 import plain
 from backlit_proto import backlit_pb2 as pb
@@ -12,9 +15,9 @@ from backlit_server.engine.engine import Engine
 from backlit_server.engine.files import read
 from backlit_server.engine.opening import open_model
 from backlit_server.engine.runtime import Runtime
-from backlit_server.graph import differentiate
+from backlit_server.graph import canonical, differentiate
 from bare import ask, stored
-from odd_files import FILES, WEIGHTS, D, Odd, X, between, features, grad_cam, model
+from odd_files import FILES, OPSETS, WEIGHTS, D, Odd, X, between, features, grad_cam, model, sparse
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +40,11 @@ def seeds(odd: Odd, target: int) -> list:
     return [np.eye(5, dtype=np.float32)[target].reshape(odd.seed)] if odd.seed else [target]
 
 
-@pytest.mark.parametrize("name", FILES)
+ROUTINE = [name for name in FILES if name not in OPSETS or name in ("opset 7", "opset 11", "opset 17", "opset 26")]
+REST = [pytest.param(name, marks=pytest.mark.slow) for name in FILES if name not in ROUTINE]
+
+
+@pytest.mark.parametrize("name", [*ROUTINE, *REST])
 def test_a_file_is_explained_however_it_is_written(engine, runtime, tmp_path, name):
     odd = FILES[name]
     (tmp_path / "net.onnx").write_bytes(odd.file.SerializeToString())
@@ -114,6 +121,26 @@ def test_each_of_several_inputs_has_its_gradient(engine, tmp_path, layer):
 
 
 def test_double_precision_that_onnx_runtime_cannot_run_is_refused_with_a_way_out(runtime):
-    doubles = {name: value.astype(np.float64) for name, value in WEIGHTS.items()}
+    doubles: dict[str, Any] = {name: value.astype(np.float64) for name, value in WEIGHTS.items()}
     with pytest.raises(BadModel, match=r"Conv.*double precision: export it in single"):
         open_model(model(between("float", "double"), **doubles), runtime).forward({"x": X.astype(np.float64)})
+
+
+# Sparse weights that cannot be: their places, their shape, and the refusal.
+SPARSE = {
+    "a place outside": ([99], [4, 5], "damaged"),
+    "a place before": ([-21], [4, 5], "damaged"),
+    "a shape that fills the memory": ([0], [1 << 20, 1 << 20], "too large to be written out"),
+}
+
+
+@pytest.mark.parametrize("case", SPARSE)
+def test_a_sparse_weight_that_cannot_be_is_refused_by_name(case):
+    places, dims, says = SPARSE[case]
+    file = model(change=sparse, ir=11)
+    (weight,) = file.graph.sparse_initializer
+    weight.indices.CopyFrom(numpy_helper.from_array(np.array(places), "d_indices"))
+    weight.values.CopyFrom(numpy_helper.from_array(np.ones(1, np.float32), "d"))
+    weight.dims[:] = dims
+    with pytest.raises(BadModel, match=f"sparse tensor 'd' .*{says}"):
+        canonical(file)
