@@ -7,8 +7,12 @@ import onnx
 import pytest
 
 import plain
+from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import NotExplainable
+from backlit_server.admission.card import card_of
 from backlit_server.engine.engine import Engine
+from backlit_server.engine.models import OpenModel
+from backlit_server.engine.runtime import Runtime
 from backlit_server.graph import Anatomy, differentiate, examine, with_outputs
 from backlit_server.graph.mattering import mattering
 from backlit_server.graph.sized import sized
@@ -97,6 +101,16 @@ def test_what_cannot_matter_has_no_gradient_and_all_else_has(shared: Path, tenso
     feeds = {"input": x, "grad/logits": seed}
     (gradient,) = plain.values(differentiate(model, ["logits"], [tensor]), [f"grad/{tensor}"], feeds)
     np.testing.assert_array_equal(gradient != 0, mattering(sized(model, wiring(model)), tensor, "logits"))
+
+
+def test_the_card_tells_the_grid_of_tokens_and_which_methods_suit_a_class_token() -> None:
+    opened = {name: OpenModel(model, Runtime("cpu", 2)) for name, model in MODELS.items()}
+    cards = {name: card_of(MODELS[name], model, None, pb.SelfCheck()) for name, model in opened.items()}
+    told = {layer.name: (layer.axes, layer.height, layer.width) for layer in cards["registers"].layers}
+    assert told["b1n"] == ("NTC", 3, 4)
+    assert told["d"] == ("NTC", 3, 4)
+    assert [bool(cards[name].notes) for name in ("registers", "windows")] == [True, False]
+    assert all(method.available for method in cards["windows"].methods)
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,11 @@ TASKS = {
 }
 DATA_TYPES = {dtype.name: data_type for data_type, dtype in DTYPES.items()} | {"bfloat16": pb.DATA_TYPE_BFLOAT16}
 
+CLASS_TOKEN = (
+    "some tokens of the default layer are at no place, as a class token is: averaged over all places, as by grad-cam, "
+    "gradients tell little of any one; hires-cam and layer-cam weigh each place by its own gradient"
+)
+
 
 def card_of(file: onnx.ModelProto, model: OpenModel, scores: np.ndarray | None, checked: pb.SelfCheck) -> pb.Card:
     """The card of an uploaded file that was opened; `scores` are those of a trial run."""
@@ -59,6 +64,7 @@ def card_of(file: onnx.ModelProto, model: OpenModel, scores: np.ndarray | None, 
         parameters=anatomy.parameters,
         self_check=checked,
         arithmetic=pb.Arithmetic(quantised=anatomy.arithmetic.quantised, rewritten=anatomy.arithmetic.rewritten),
+        notes=[CLASS_TOKEN] if anatomy.default_layer and anatomy.view_of(anatomy.default_layer).others else [],
     )
 
 

@@ -14,7 +14,7 @@ from backlit_server.graph.layers import Layer, layers, sizes
 from backlit_server.graph.layout import layout
 from backlit_server.graph.levels import Level, holding, levels
 from backlit_server.graph.paths import on_paths
-from backlit_server.graph.places import ORDERS
+from backlit_server.graph.places import ORDERS, Places
 from backlit_server.graph.rewritten import Arithmetic, arithmetic
 from backlit_server.graph.scores import Scores, all_scores, named
 from backlit_server.graph.sized import Sized, sized
@@ -144,13 +144,18 @@ def examine(model: ModelProto, asked: str = "") -> Anatomy:
 
 def _views(wires: Wiring, still: Sized, pictures: Mapping[str, str]) -> dict[str, View]:
     """The views of all tensors that are maps; of tokens only where the file leaves no size of the picture open."""
-    found = {}
-    for name, places in follow(still, pictures).items():
-        if name in wires.kinds:
-            shape = still.shapes[name]
-            view = view_in_order(places, sizes(wires, name) if still.free else shape)
-            found[name] = view or (None if still.free else view_of_tokens(places, shape, still.images))
-    return {name: view for name, view in found.items() if view is not None}
+    followed = follow(still, pictures)
+    found: dict[tuple[int, tuple[int, ...]], View | None] = {}  # tensors that share their places share their view
+    keys = {name: (id(places), still.shapes[name]) for name, places in followed.items() if name in wires.kinds}
+    for name, key in keys.items():
+        if key not in found:
+            found[key] = _view(followed[name], sizes(wires, name), still, key[1])
+    return {name: view for name, key in keys.items() if (view := found[key]) is not None}
+
+
+def _view(places: Places, declared: tuple[int, ...], still: Sized, shape: tuple[int, ...]) -> View | None:
+    view = view_in_order(places, declared if still.free else shape)
+    return view or (None if still.free else view_of_tokens(places, shape, still.images))
 
 
 def _batched(wires: Wiring, still: Sized) -> frozenset[str]:

@@ -40,7 +40,8 @@ def follow(sized: Sized, pictures: Mapping[str, str]) -> dict[str, Places]:
         if node.domain or any(name and name not in sized.shapes for name in (*node.input, *node.output)):
             continue
         rule = RULES.get(node.op_type, _nowhere)
-        found.update(zip(node.output, rule(node, sized, [found.get(name) for name in node.input]), strict=False))
+        made = rule(node, sized, [found.get(name) for name in node.input])
+        found.update((name, places) for name, places in zip(node.output, made, strict=False) if name)
     return {name: places for name, places in found.items() if places is not None}
 
 

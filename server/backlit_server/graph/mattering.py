@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import NodeProto
 
+from backlit_server.graph.aside import reads
 from backlit_server.graph.equations import equation
 from backlit_server.graph.following import ELEMENTWISE
 from backlit_server.graph.replay import REPLAYED, replayed
@@ -28,14 +29,15 @@ def mattering(sized: Sized, tensor: str, scores: str) -> np.ndarray:
     below = {tensor}
     nodes = []
     for node in sized.nodes:
-        if not below.isdisjoint(node.input):
+        if not below.isdisjoint(reads(node)):
             below.update(node.output)
             nodes.append(node)
     masks = {scores: np.broadcast_to(True, sized.shapes[scores])}
     for node in reversed(nodes):
         if masks.keys().isdisjoint(node.output):
             continue
-        for name, mask in zip(node.input, _asked(node, sized, masks), strict=True):
+        captured = [(name, _everything(sized, name)) for name in reads(node) if name not in node.input]
+        for name, mask in (*zip(node.input, _asked(node, sized, masks), strict=True), *captured):
             if name in below:
                 masks[name] = mask | masks[name] if name in masks else mask
     return masks.get(tensor, np.broadcast_to(False, sized.shapes[tensor]))
@@ -43,7 +45,7 @@ def mattering(sized: Sized, tensor: str, scores: str) -> np.ndarray:
 
 def _asked(node: NodeProto, sized: Sized, masks: dict[str, np.ndarray]) -> list[np.ndarray]:
     """What a node needs of each of its inputs to compute what is needed of its outputs."""
-    everything = [np.broadcast_to(True, sized.shapes.get(name, ())) for name in node.input]
+    everything = [_everything(sized, name) for name in node.input]
     if node.domain or any(name and name not in sized.shapes for name in (*node.input, *node.output)):
         return everything
     if node.op_type in REPLAYED:
@@ -76,7 +78,7 @@ def _moved(node: NodeProto, sized: Sized, masks: dict[str, np.ndarray]) -> list[
         if name in masks:
             needed[source[masks[name]]] = True
     found = {n: needed[a + 1 : b + 1].reshape(sized.shapes[n]) for (a, b), n in zip(spans, names, strict=True)}
-    return [found.get(name, np.broadcast_to(True, sized.shapes.get(name, ()))) for name in node.input]
+    return [found.get(name, _everything(sized, name)) for name in node.input]
 
 
 def _term(mask: np.ndarray, term: str, result: str, shape: Sequence[int]) -> np.ndarray:
@@ -103,6 +105,10 @@ def _fitted(mask: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     mask = _any(mask, tuple(range(mask.ndim - len(shape))))
     stretched = tuple(k for k, size in enumerate(shape) if size == 1 and mask.shape[k] > 1)
     return np.broadcast_to(_any(mask, stretched).reshape(shape), shape) if stretched else mask
+
+
+def _everything(sized: Sized, name: str) -> np.ndarray:
+    return np.broadcast_to(True, sized.shapes.get(name, ()))
 
 
 def _any(mask: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:

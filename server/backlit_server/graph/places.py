@@ -63,6 +63,8 @@ def joined(parts: Sequence[Places], rank: int) -> Places | None:
     if not parts or len({part.grid for part in parts}) > 1:
         return None
     first, *others = parts
+    if not others and first.index.ndim == rank:
+        return first
     index = first.index.reshape((1,) * (rank - first.index.ndim) + first.index.shape)
     for other in others:
         if other.index is first.index:
