@@ -32,6 +32,8 @@ from backlit_server.graph import (
 )
 from backlit_server.methods import DEFAULT_METHOD, METHODS
 
+MOST_SCORES = 8  # other tensors of a model that are explained and kept open; the one opened first goes first
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -81,6 +83,8 @@ class OpenModel:
         if not scores or scores == self.anatomy.scores.name:
             return self
         if scores not in self._explaining:
+            if len(self._explaining) == MOST_SCORES:
+                del self._explaining[next(iter(self._explaining))]
             self._explaining[scores] = self._look(self._graph, scores=scores)
         return self._explaining[scores]
 
