@@ -106,5 +106,6 @@ def _head(model: ModelProto, wires: Wiring, below: list[int], crossing: tuple[st
     graph.sparse_initializer.extend(t for t in model.graph.sparse_initializer if t.values.name in taken)
     graph.input.extend(value_info(name, wires.kinds[name]) for name in crossing)
     graph.output.append(value_info(scores, wires.kinds[scores]))
-    graph.value_info.extend(v for v in model.graph.value_info if v.name in made and v.name != scores)
+    known = {v.name: v for v in (*model.graph.value_info, *model.graph.output) if v.name in made}
+    graph.value_info.extend(v for v in known.values() if v.name != scores)
     return head
