@@ -9,6 +9,8 @@ from vjp_cases import IMAGE, Case, case, ints
 CROP = {"coordinate_transformation_mode": "tf_crop_and_resize", "axes": [2, 3]}
 REGION = np.array([0.1, -0.2, 0.8, 0.7], np.float32)
 
+CORNERS = {"coordinate_transformation_mode": "align_corners"}
+KEPT = {"keep_aspect_ratio_policy": "not_smaller"}
 GRID = (2, 4, 3, 2)
 BOXES = np.array([[0, 0.3, 5.1, 6.2], [-4, -3, 3, 4.5], [2.2, 2.1, 2.4, 2.3], [1, 2, 12, 9]], np.float32)
 NUMBERED = np.concatenate([np.array([[0], [1], [0], [1]], np.float32), BOXES], axis=1)
@@ -87,6 +89,9 @@ IMAGES: dict[str, list[Case]] = {
         case((1, 2, 3, 4), None, None, ints(1, 2, 5, 3), mode="linear", coordinate_transformation_mode="align_corners"),
         case((1, 2, 4, 4), None, np.array([1, 1, 0.6, 2], np.float32), mode="cubic", constant=(2,), free=()),
         case((1, 2, 3, 4), None, np.array([2, 3], np.float32), mode="nearest", axes=[2, 3], constant=(2,)),
+        case((2, 2, 6, 2), None, np.array([1, 1, 2.7, 0.6], np.float32), **CORNERS, mode="linear", constant=(2,)),
+        case((2, 2, 2, 3, 2), None, None, ints(3, 3, 9), **KEPT, mode="linear", axes=[2, 3, 4], free=()),
+        case((2, 2, 2, 6), None, None, ints(2, 3), **KEPT, mode="nearest", axes=[2, 3], free=()),
         *(case((1, 2, 4, 4), REGION, None, ints(5, 3), **CROP, mode=mode) for mode in ("linear", "cubic")),
         case((1, 2, 4, 4), REGION, None, ints(5, 3), **CROP, mode="cubic", exclude_outside=1),
         case((1, 2, 4, 4), REGION, None, ints(5, 1), **CROP, mode="nearest", extrapolation_value=3.0),

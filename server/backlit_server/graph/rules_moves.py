@@ -59,8 +59,9 @@ def transpose(g: Array, y: Array, x: Array, perm: list[int] | None = None) -> Ar
 
 
 def slice_(g: Array, y: Array, x: Array, starts: Array, ends: Array, axes: Array, steps: Array) -> Array:
-    """Zeros around the gradient; where steps are not 1, the positions are asked."""
-    if steps is not None and (steps.value is None or (steps.value != 1).any()):
+    """Zeros around the gradient; where steps are not 1, or axes not known, the positions are asked."""
+    unclear = axes is None and not isinstance(starts.size_of(0), int)
+    if unclear or (steps is not None and (steps.value is None or (steps.value != 1).any())):
         return moved("Slice")(g, y, x, starts, ends, axes, steps)
     axes = x.lift(list(range(x.rank)))[: starts.size_of(0)] if axes is None else axes
     return _placed(g, x, starts.astype(np.int64), axes.astype(np.int64))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
+from backlit_server.graph.indexing import FAR
 from backlit_server.graph.sym import Array
 
 
@@ -162,5 +163,6 @@ def _normalised(g: Array, normal: Array, inverse: Array, axes: Sequence[int]) ->
 def _neighbours(t: Array, before: int, behind: int) -> Array:
     """Sums over neighbouring channels."""
     wide = t.op("Pad", [before, behind], None, [1])
-    parts = [wide.op("Slice", [k], [k + int(t.shape[1])], [1]) for k in range(before + behind + 1)]
+    beyond = before + behind
+    parts = [wide.op("Slice", [k], [k - beyond if k < beyond else FAR], [1]) for k in range(beyond + 1)]
     return sum(parts[1:], parts[0])

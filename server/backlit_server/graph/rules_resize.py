@@ -3,6 +3,7 @@
 What it does to one axis is a matrix: the same Resize of an identity matrix. The gradient is multiplied by it.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from backlit_server.graph.ranges import identity
 from backlit_server.graph.rules_region import from_region
 from backlit_server.graph.sym import Array
 
+DECIDING = {"not_larger": "ArgMin", "not_smaller": "ArgMax"}  # which axis tells how much all of them grow
+
 
 def resize(
     g: Array, y: Array, x: Array, roi: Array, scales: Array, sizes: Array, *, axes: Any = None, **attributes: Any
@@ -20,11 +23,13 @@ def resize(
     axes = [axis % x.rank for axis in axes] if axes else list(range(x.rank))
     if attributes["coordinate_transformation_mode"] == "tf_crop_and_resize":
         return Definition(lambda x, roi, *_, **__: from_region(x, roi, y, axes, **attributes))
-    scales = scales if sizes is None else None
+    kept = {k: v for k, v in attributes.items() if k not in ("keep_aspect_ratio_policy", "extrapolation_value")}
+    policy = attributes["keep_aspect_ratio_policy"]
     for k, axis in enumerate(axes):
-        same = x.shape[axis] == y.shape[axis] and (scales is None or _is_one(scales, k))
-        if not same:
-            g = _along(g, axis, _matrix(x, y, axis, None if scales is None else scales.op("Gather", [k]), attributes))
+        if sizes is not None and policy in DECIDING:
+            g = _along(g, axis, _matrix_in_proportion(x, sizes, axes, k, keep_aspect_ratio_policy=policy, **kept))
+        elif x.shape[axis] != y.shape[axis] or (scales is not None and not _is_one(scales, k)):
+            g = _along(g, axis, _matrix(x, y, axis, scales.op("Gather", [k]) if sizes is None else None, kept))
     return g
 
 
@@ -32,15 +37,25 @@ def _is_one(scales: Array, k: int) -> bool:
     return scales.value is not None and scales.value[k] == 1
 
 
-def _matrix(x: Array, y: Array, axis: int, scale: Array, attributes: dict[str, Any]) -> Array:
+def _matrix(x: Array, y: Array, axis: int, scale: Array, kept: dict[str, Any]) -> Array:
     """(size after, size before): what the Resize makes of the rows of an identity matrix."""
     before, after = (t.dims.op("Gather", [axis]) for t in (x, y))
     rows = identity(before, before, x.dtype).op("Unsqueeze", [0, 1])
     one = x.lift(np.ones(1, np.float32))
     wanted = None if scale is not None else np.concatenate([x.lift([1, 1]), after, before])
     factors = None if scale is None else np.concatenate([one, one, scale, one])
-    kept = {k: v for k, v in attributes.items() if k not in ("keep_aspect_ratio_policy", "extrapolation_value")}
     return rows.op("Resize", None, factors, wanted, **kept).op("Squeeze", [0, 1])
+
+
+def _matrix_in_proportion(x: Array, sizes: Array, axes: Sequence[int], k: int, **kept: Any) -> Array:
+    """The same where one axis decides how much all of them grow, before sizes are rounded: that axis comes along."""
+    before = x.dims.op("Gather", list(axes))
+    growth = sizes.astype(np.float32) / before.astype(np.float32)
+    decides = growth.op(DECIDING[kept["keep_aspect_ratio_policy"]], axis=0)
+    n, beside = before[[k]], before.op("Gather", decides)
+    rows = identity(n, n, x.dtype).op("Unsqueeze", [0, 3]).op("Expand", np.concatenate([x.lift([1]), n, n, beside]))
+    wanted = np.concatenate([sizes[[k]], sizes.op("Gather", decides)])
+    return rows.op("Resize", None, None, wanted, axes=[2, 3], **kept)[0, :, :, 0].transpose(1, 0)
 
 
 def _along(g: Array, axis: int, matrix: Array) -> Array:

@@ -18,7 +18,7 @@ def array_feature_extractor(g: Array, y: Array, x: Array, places: Array) -> Arra
 def feature_vectorizer(g: Array, y: Array, *xs: Array, inputdimensions: list[int]) -> tuple[Array, ...]:
     """The columns of several tables, side by side."""
     if [x.shape[-1] for x in xs] != inputdimensions:
-        raise NotDifferentiable("a FeatureVectorizer whose inputs are not as wide as it says")
+        raise NotDifferentiable("a FeatureVectorizer whose inputs are not known to be as wide as it says")
     parts = g.op("Split", inputdimensions, outputs=len(xs), axis=1) if len(xs) > 1 else (g,)
     return tuple(part.shaped_as(x) for part, x in zip(parts, xs, strict=True))
 
@@ -57,7 +57,9 @@ def linear_classifier(x: Array, *, post_transform: str, coefficients: list[float
     classes = len(more.get("classlabels_ints") or more.get("classlabels_strings") or ())
     columns = x.shape[-1]
     if not isinstance(columns, int) or classes * columns != len(coefficients):
-        raise NotDifferentiable("a LinearClassifier needs one row of coefficients for each of its classes")
+        raise NotDifferentiable(
+            "a LinearClassifier whose input is of unknown width, or that has fewer rows than classes"
+        )
     return None, _transformed(_scores(x, classes, coefficients, more.get("intercepts")), post_transform)
 
 
