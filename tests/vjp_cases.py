@@ -95,6 +95,8 @@ CASES: dict[str, list[Case]] = {
     "Flatten": [case(X, axis=2), case(X, axis=0)],
     "Gather": [
         case(X, ints([[0, 2], [2, 2]]), axis=1),
+        case(X, ints(-1, 0, 1, -1), axis=0),
+        case((4,), np.array([[2, -4], [2, 1]], np.int32)),
         case(X, ints(1), axis=1),
         case(X, ints(-1), axis=2),
         case(X, ints([0]), axis=0),

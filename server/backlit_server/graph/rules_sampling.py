@@ -8,7 +8,7 @@ from onnx import TensorProto
 
 from backlit_server.graph.ranges import counted
 from backlit_server.graph.sampling import Pixels, around, each_image, read, sampled
-from backlit_server.graph.sym import Array
+from backlit_server.graph.sym import HALVES, Array
 
 
 def grid_sample(x: Array, grid: Array, *, mode: str, padding_mode: str, align_corners: int) -> Array:
@@ -35,7 +35,8 @@ def roi_align(
     Mode max takes the largest product of a pixel and its weight, not the largest sample: so ONNX Runtime computes it.
     """
     half = attributes["coordinate_transformation_mode"] == "half_pixel"
-    corners = rois * attributes["spatial_scale"] - 0.5 * half
+    boxes = rois.astype(TensorProto.FLOAT) if rois.dtype in HALVES else rois
+    corners = boxes * attributes["spatial_scale"] - 0.5 * half
     axes = []
     for k, bins in enumerate((output_height, output_width)):
         start, end = corners[:, [1 - k]], corners[:, [3 - k]]

@@ -1,53 +1,68 @@
 """Rules of operators that put elements at places told by indices."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from onnx import TensorProto
 
 from backlit_server.graph.rules_moves import scatter_add, sent_back
-from backlit_server.graph.sym import Array, zeros
+from backlit_server.graph.sym import HALVES, Array, zeros
+
+
+@dataclass(frozen=True)
+class Places:
+    """The places that indices name in an array like x: how to read them, to put values there, and to add values."""
+
+    taken: Callable[[Array], Array]
+    put: Callable[[Array, Array, str], Array]
+    added: Callable[[Array, Array], Array]
 
 
 def scatter_elements(g: Array, y: Array, x: Array, indices: Array, updates: Array, *, axis: int, reduction: str) -> Any:
-    def put(t: Array, values: Array, how: str) -> Array:
-        return t.op("ScatterElements", indices, values, axis=axis, reduction=how)
-
     def taken(t: Array) -> Array:
         return t.op("GatherElements", indices, axis=axis)
 
-    return REDUCTIONS[reduction](g, y, x, updates, put, taken)
+    def put(t: Array, values: Array, how: str) -> Array:
+        return t.op("ScatterElements", indices, values, axis=axis, reduction=how)
+
+    return REDUCTIONS[reduction](g, y, x, updates, Places(taken, put, lambda t, values: put(t, values, "add")))
 
 
 def scatter_nd(g: Array, y: Array, x: Array, indices: Array, updates: Array, *, reduction: str) -> Any:
-    def put(t: Array, values: Array, how: str) -> Array:
-        return t.op("ScatterND", indices, values, reduction=how)
+    """Nothing is added with ScatterND: threads of onnxruntime add to one place at once, and lose sums."""
 
     def taken(t: Array) -> Array:
         return t.op("GatherND", indices)
 
-    return REDUCTIONS[reduction](g, y, x, updates, put, taken)
+    def put(t: Array, values: Array, how: str) -> Array:
+        return t.op("ScatterND", indices, values, reduction=how)
+
+    return REDUCTIONS[reduction](
+        g, y, x, updates, Places(taken, put, lambda t, values: t + sent_back(values, t, taken))
+    )
 
 
-def _replaced(g: Array, y: Array, x: Array, u: Array, put: Any, taken: Any) -> Any:
-    return lambda: put(g, u.zeros(), "none"), None, lambda: taken(g)
+def _replaced(g: Array, y: Array, x: Array, u: Array, at: Places) -> Any:
+    return lambda: at.put(g, u.zeros(), "none"), None, lambda: at.taken(g)
 
 
-def _added(g: Array, y: Array, x: Array, u: Array, put: Any, taken: Any) -> Any:
-    return g, None, lambda: taken(g)
+def _added(g: Array, y: Array, x: Array, u: Array, at: Places) -> Any:
+    return g, None, lambda: at.taken(g)
 
 
-def _multiplied(g: Array, y: Array, x: Array, u: Array, put: Any, taken: Any) -> Any:
-    return lambda: g * put(x.zeros() + 1, u, "mul"), None, lambda: taken(g * y) / u
+def _multiplied(g: Array, y: Array, x: Array, u: Array, at: Places) -> Any:
+    return lambda: g * at.put(x.zeros() + 1, u, "mul"), None, lambda: at.taken(g * y) / u
 
 
-def _largest(g: Array, y: Array, x: Array, u: Array, put: Any, taken: Any) -> Any:
+def _largest(g: Array, y: Array, x: Array, u: Array, at: Places) -> Any:
     """Max and min: those that are equal to the result share the gradient."""
-    kept = (x == y).astype(g.dtype)
-    won = (taken(y) == u).astype(g.dtype)
-    share = g / put(kept, won, "add")
-    return share * kept, None, taken(share) * won
+    dtype = TensorProto.FLOAT if g.dtype in HALVES else g.dtype  # half has no kernel for sums
+    kept = (x == y).astype(dtype)
+    won = (at.taken(y) == u).astype(dtype)
+    share = g / at.added(kept, won)
+    return share * kept, None, at.taken(share) * won
 
 
 REDUCTIONS: Mapping[str, Callable[..., Any]] = {
