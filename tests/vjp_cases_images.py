@@ -1,6 +1,7 @@
 """Cases of the rows about windows, places between pixels and transforms; see vjp_cases.py."""
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -9,8 +10,8 @@ from vjp_cases import IMAGE, Case, case, ints
 CROP = {"coordinate_transformation_mode": "tf_crop_and_resize", "axes": [2, 3]}
 REGION = np.array([0.1, -0.2, 0.8, 0.7], np.float32)
 
-CORNERS = {"coordinate_transformation_mode": "align_corners"}
-KEPT = {"keep_aspect_ratio_policy": "not_smaller"}
+CORNERS: dict[str, Any] = {"coordinate_transformation_mode": "align_corners"}
+KEPT: dict[str, Any] = {"keep_aspect_ratio_policy": "not_smaller"}
 GRID = (2, 4, 3, 2)
 BOXES = np.array([[0, 0.3, 5.1, 6.2], [-4, -3, 3, 4.5], [2.2, 2.1, 2.4, 2.3], [1, 2, 12, 9]], np.float32)
 NUMBERED = np.concatenate([np.array([[0], [1], [0], [1]], np.float32), BOXES], axis=1)

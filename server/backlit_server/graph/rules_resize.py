@@ -25,11 +25,12 @@ def resize(
         return Definition(lambda x, roi, *_, **__: from_region(x, roi, y, axes, **attributes))
     kept = {k: v for k, v in attributes.items() if k not in ("keep_aspect_ratio_policy", "extrapolation_value")}
     policy = attributes["keep_aspect_ratio_policy"]
+    given = None if sizes is not None else scales
     for k, axis in enumerate(axes):
         if sizes is not None and policy in DECIDING:
             g = _along(g, axis, _matrix_in_proportion(x, sizes, axes, k, keep_aspect_ratio_policy=policy, **kept))
-        elif x.shape[axis] != y.shape[axis] or (scales is not None and not _is_one(scales, k)):
-            g = _along(g, axis, _matrix(x, y, axis, scales.op("Gather", [k]) if sizes is None else None, kept))
+        elif x.shape[axis] != y.shape[axis] or (given is not None and not _is_one(given, k)):
+            g = _along(g, axis, _matrix(x, y, axis, None if given is None else given.op("Gather", [k]), kept))
     return g
 
 
