@@ -46,7 +46,7 @@ def number(value: float) -> np.ndarray:
     return np.array(value, np.float32)
 
 
-def whole(*values: int, dtype: Any = np.int32) -> np.ndarray:
+def whole(*values: Any, dtype: Any = np.int32) -> np.ndarray:
     return np.array(values, dtype)
 
 
@@ -103,7 +103,7 @@ def nhwc_conv(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
 
 
 LONG = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], np.int32)
-QKV, HEADS = (normal(8, 24), normal(24)), {"num_heads": 2}
+QKV, HEADS = (normal(8, 24), normal(24)), dict[str, Any](num_heads=2)
 POSITIVE = normal(2, 2, 2) + 4 * np.eye(2, dtype=np.float32)
 NIBBLES, ZEROS = rng.integers(0, 256, (5, 2, 8)).astype(np.uint8), rng.integers(0, 256, (5, 1)).astype(np.uint8)
 
@@ -113,6 +113,10 @@ CASES: dict[str, list[Case]] = {
         case(X, KERNELS, U128, constant=(1,), domain=""),
     ],
     "DynamicQuantizeLinear": [case((2, 3, 4), outputs=3, domain="")],
+    "GroupNormalization": [
+        case((2, 4, 3, 5), (4,), (4,), domain="", num_groups=2),
+        case((2, 4, 3), (4,), (4,), domain="", num_groups=4),
+    ],
     "MatMulInteger": [
         case(ROWS, COLUMNS, U128, constant=(1,), domain=""),
         case(ROWS, COLUMNS, U128, I0, constant=(1,), domain=""),

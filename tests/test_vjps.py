@@ -25,7 +25,6 @@ DTYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 # onnxruntime has no double kernel for these, onnx's reference none at all, or a wrong one
 SINGLE = {"Celu", "ConvTranspose", "DequantizeLinear", "Erf", "Gelu", "GlobalLpPool", "LRN", "Resize", "Shrink"}
 SINGLE |= {"MaxRoiPool", *TABLES}
-SINGLE |= {"GroupNormalization"}  # computes its statistics in single precision whatever its type
 
 CASES = PLAIN | IMAGES | TABLES
 ROWS = [(op, k, free) for op, cases in CASES.items() for k in range(len(cases)) for free in (False, True)]

@@ -53,16 +53,21 @@ def embed_layer_normalization(
     return y, lengths.astype(TensorProto.INT32), total
 
 
+def grouped(x: Array, scale: Array, bias: Array, *, num_groups: int, epsilon: float = 1e-5, **_: Any) -> Array:
+    """GroupNormalization as InstanceNormalization of the groups, whose types and shapes onnx can infer."""
+    ones, zeros = (x.lift(np.full(num_groups, k, np.float32)).astype(x.dtype) for k in (1, 0))
+    groups = x.op("Reshape", [0, num_groups, -1]).op("InstanceNormalization", ones, zeros, epsilon=epsilon)
+    factor, offset = (p.astype(x.dtype).reshape([-1, *[1] * (x.rank - 2)]) for p in (scale, bias))
+    return groups.shaped_as(x) * factor + offset
+
+
 def group_normalization(
     x: Array, scale: Array, bias: Array, *, groups: int, activation: int, epsilon: float = 1e-5, channels_last: int = 1
 ) -> Array:
     """GroupNorm, with SiLU behind it where activation is 1."""
 
     def normalised(t: Array) -> Array:
-        ones, zeros = (t.lift(np.full(groups, k, np.float32)).astype(t.dtype) for k in (1, 0))
-        grouped = t.op("Reshape", [0, groups, -1]).op("InstanceNormalization", ones, zeros, epsilon=epsilon)
-        factor, offset = (p.astype(t.dtype).reshape([-1, *[1] * (t.rank - 2)]) for p in (scale, bias))
-        y = grouped.shaped_as(t) * factor + offset
+        y = grouped(t, scale, bias, num_groups=groups, epsilon=epsilon)
         return y * y.op("Sigmoid") if activation else y
 
     return channels_first(x, normalised) if channels_last else normalised(x)

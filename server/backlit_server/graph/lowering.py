@@ -53,6 +53,7 @@ QUANTISED: Mapping[str, Lowering] = {
 }
 # What was fused, or is known under another name.
 FUSED: Mapping[str, Lowering] = {
+    "GroupNormalization":                              norm.grouped,
     "com.microsoft.Affine":                            lambda x, alpha=1.0, beta=0.0: x * alpha + beta,
     "com.microsoft.Attention":                         attention.attention,
     "com.microsoft.BiasAdd":                           lambda x, bias, skip: x + bias + skip,

@@ -30,7 +30,7 @@ MOVES = (
 # The first input takes all: functions of single elements, and normalisations (AttnLRP, proposition 3.4).
 PASSES = (
     "Abs", "Cast", "CastLike", "Celu", "Clip", "DequantizeLinear", "Div", "Dropout", "Elu", "Erf", "Exp", "Gelu",
-    "GroupNormalization", "HardSigmoid", "HardSwish", "Identity", "InstanceNormalization", "LayerNormalization",
+    "HardSigmoid", "HardSwish", "Identity", "InstanceNormalization", "LayerNormalization",
     "LeakyRelu", "Log", "LpNormalization", "LRN", "Mish", "Neg", "Pow", "PRelu", "QuantizeLinear", "Relu",
     "RMSNormalization", "Selu", "Sigmoid", "Softplus", "Softsign", "Sqrt", "Swish", "Tanh", "ThresholdedRelu",
 )  # fmt: skip

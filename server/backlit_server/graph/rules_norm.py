@@ -95,24 +95,6 @@ def instance_normalization(
     )
 
 
-def group_normalization(
-    g: Array, y: Array, x: Array, scale: Array, bias: Array, *, num_groups: int, epsilon: float, stash_type: int = 1
-) -> tuple[Any, ...]:
-    """Statistics of groups of channels, scale and bias of single ones (opset 21)."""
-    column = [-1] + [1] * (x.rank - 2)
-    others = [axis for axis in range(x.rank) if axis != 1]
-
-    def grouped(t: Array) -> Array:
-        return t.op("Reshape", [0, num_groups, -1])
-
-    normal, inverse = _statistics(grouped(x), [2], epsilon)
-    return (
-        lambda: _normalised(grouped(g * scale.reshape(column)), normal, inverse, [2]).shaped_as(x),
-        lambda: (g * normal.shaped_as(x)).sum(others),
-        lambda: g.sum(others),
-    )
-
-
 def softmax(g: Array, y: Array, x: Array, *, axis: int) -> Array:
     """A row of nothing but -inf (attention that is masked altogether) is NaN, and has no gradient."""
     share = np.where(np.isnan(y), 0, y)

@@ -134,7 +134,6 @@ VJPS: Mapping[str, Rule] = {
 
     # normalisations
     "BatchNormalization":    norm.batch_normalization,
-    "GroupNormalization":    norm.group_normalization,
     "InstanceNormalization": norm.instance_normalization,
     "LayerNormalization":    norm.layer_normalization,
     "LogSoftmax":            lambda g, y, x, axis: g - np.exp(y) * g.sum(axis, keepdims=True),
