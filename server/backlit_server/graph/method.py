@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, helper
+from onnx import ModelProto, TensorProto, helper
 
 from backlit_server.graph.backward import differentiate
 from backlit_server.graph.cut import Cut
@@ -13,6 +13,7 @@ from backlit_server.graph.formula import with_formula
 from backlit_server.graph.narrow import CLASSES
 from backlit_server.graph.prune import pruned
 from backlit_server.graph.rounding import with_scores_unrounded
+from backlit_server.graph.sym import HALVES
 from backlit_server.graph.tiling import tiled
 from backlit_server.graph.view import View
 from backlit_server.graph.vjp import VJPS, Rule
@@ -88,9 +89,10 @@ def method_graph(head: ModelProto, cut: Cut, scores: str, recipe: Recipe) -> Mod
 
 
 def _spatial(recipe: Recipe) -> Callable[..., Any]:
-    """The formula on maps (rows, channels, height, width), `weights` made from the seed."""
+    """The formula on maps (rows, channels, height, width), `weights` made from the seed; halves computed in single."""
 
-    def formula(**given: Any) -> Any:
+    def formula(**named: Any) -> Any:
+        given = {name: t.astype(TensorProto.FLOAT) if t.dtype in HALVES else t for name, t in named.items()}
         if "weights" in given:
             assert recipe.linear is not None
             by_class = given["weights"].lift(recipe.linear.T)
