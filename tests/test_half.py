@@ -1,22 +1,22 @@
 """Models of half precision: float16 in, single precision out, and the reasons of their float32 twins."""
 
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
-import plain
 from backlit_server.engine.engine import Engine
-from backlit_server.graph import differentiate
-from bare import ask, stored
-from real_models import anatomy_of, feeds, model_of
 
 METHODS = ("cam", "grad-cam", "grad-cam++", "hires-cam", "layer-cam", "xgrad-cam")
-MODELS = ("age-resnet10-dlib", "digits40-cnn-gap", "digits40-vit-tiny", "efficientnet-lite0", "mobilevit_xxs", "vww96-mnv1-nhwc")
+MODELS = (
+    "age-resnet10-dlib",
+    "digits40-cnn-gap",
+    "digits40-vit-tiny",
+    "efficientnet-lite0",
+    "mobilevit_xxs",
+    "vww96-mnv1-nhwc",
+)
 TOLERANCE = 3e-2  # of the largest value of a map
 
 
