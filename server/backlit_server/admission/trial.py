@@ -6,7 +6,7 @@ from backlit_proto.errors import BadModel, BadQuestion
 from backlit_server.engine.files import ModelFile
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.runtime import Runtime
-from backlit_server.engine.trial import same, sample
+from backlit_server.engine.trial import ROUNDED_TOLERANCE, TOLERANCE, same, sample
 
 
 def try_out(file: ModelFile, model: OpenModel, runtime: Runtime) -> np.ndarray | None:
@@ -23,7 +23,8 @@ def try_out(file: ModelFile, model: OpenModel, runtime: Runtime) -> np.ndarray |
         if any(n < 0 for spec in model.anatomy.inputs for n in spec.shape[1:]):
             return None
         raise BadModel(f"the model does not run on an input of its own shape: {error}") from error
+    tolerance = ROUNDED_TOLERANCE if model.anatomy.arithmetic.quantised else TOLERANCE
     for name, array in theirs.items():
-        if name not in model.anatomy.selected and not same(ours[name], array):
+        if name not in model.anatomy.selected and not same(ours[name], array, tolerance):
             raise BadModel(f"rewritten for explaining, the model computes another {name!r} than the uploaded file")
     return ours[model.anatomy.scores.name]

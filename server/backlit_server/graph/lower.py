@@ -88,6 +88,8 @@ def _take(draft: Draft, node: NodeProto) -> None:
     if node.op_type == "Cast" and node.input[0] in draft.whole and attributes_of(node, draft.opset)["to"] in FLOATS:
         node.input[0] = draft.whole[node.input[0]]  # whole numbers, cast and cast back
     draft.nodes.append(node)
+    if node.domain:  # what is known of its results is what the file says
+        return
     excerpt = _excerpt(draft, node)
     excerpt.graph.node.append(node)
     excerpt.graph.output.extend(ValueInfoProto(name=name) for name in node.output if name)
