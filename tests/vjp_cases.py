@@ -148,6 +148,8 @@ CASES: dict[str, list[Case]] = {
         case(X, ints(0, -1, 1, 0, 0, -1)),
         case(X, ints(0, 1, 2, 0, 1, 1), mode="reflect"),
         case(X, ints(0, 1, 2, 0, 1, 1), mode="edge"),
+        case(X, ints(-1, 1), None, ints([1]), mode="edge"),
+        case(X, ints(0, 1, 2, 0, 1, 1), mode="wrap"),
     ],
     "Pow": [
         case(X, (4,), within=(0.3, 2)),
