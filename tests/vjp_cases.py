@@ -178,6 +178,7 @@ CASES: dict[str, list[Case]] = {
         case(X, ints([[[0, 3, 1]]]), (1, 1, 3), axis=2),
         case(X, ints([[[0, 3, 0]]]), (1, 1, 3), axis=2, reduction="add"),
         case(X, ints([[[0, 3, 0]]]), (1, 1, 3), axis=2, reduction="mul", within=(0.5, 2)),
+        case((5,), ints(0, 3, 0, 3), np.array([2, 0, 0, 0], np.float32), reduction="mul"),
         case(X, ints([[[0, 3, 0]]]), (1, 1, 3), axis=-1, reduction="max"),
         case(X, ints([[[0, 3, 0]]]), (1, 1, 3), axis=-1, reduction="min"),
     ],

@@ -53,7 +53,16 @@ def _added(g: Array, y: Array, x: Array, u: Array, at: Places) -> Any:
 
 
 def _multiplied(g: Array, y: Array, x: Array, u: Array, at: Places) -> Any:
-    return lambda: g * at.put(x.zeros() + 1, u, "mul"), None, lambda: at.taken(g * y) / u
+    """An update's factor is the product of all others at its place, also where one of them is zero."""
+
+    def of_updates() -> Array:
+        zero = u == 0
+        zeros_there = at.taken(at.added(x.zeros(), zero.astype(u.dtype)))
+        factors = np.where(zero, 1, u)
+        others = at.taken(g * at.put(x, factors, "mul")) / factors
+        return np.where(zeros_there == zero.astype(u.dtype), others, 0)
+
+    return lambda: g * at.put(x.zeros() + 1, u, "mul"), None, of_updates
 
 
 def _largest(g: Array, y: Array, x: Array, u: Array, at: Places) -> Any:
