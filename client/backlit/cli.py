@@ -3,10 +3,12 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from backlit import commands
+from backlit.doctor import doctor
 from backlit.server import Server, connect
 from backlit.spoken import ABOUT_TARGETS, read_target
 from backlit_proto.errors import BacklitError
@@ -18,25 +20,32 @@ examples:
   backlit upload model.onnx --name demo --preset imagenet --labels classes.txt
   backlit explain demo cat.jpg dog.jpg --method cam --method grad-cam --target top3 --out maps
   backlit card demo --server maps.example.org:50051
+  backlit doctor model.onnx
 
 Without --server (or the variable BACKLIT_SERVER) a private server runs for as long as the command needs it.
 It keeps models where every server of this user does, so what was uploaded is there the next time.
 """
+DOCTOR = "tell what can be done with a file and what it costs, here and without a server"
+STATUSES = (
+    "exit status: 0 all methods work; 1 some do not; 2 the file cannot be read or explained; "
+    "3 nothing was examined, because the server extra is not installed"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command: 0 when it went well, 1 with one line on stderr when not, 2 for a wrong command line."""
+    """Runs one command: 0 when it went well, 1 with one line on stderr when not, 2 for a wrong command line.
+
+    The doctor has statuses of its own: see its --help.
+    """
     args = parser().parse_args(arguments)
     try:
-        with _connected(args) as server:
-            args.run(server, args)
+        return args.run(args)
     except (BacklitError, ImportError, OSError) as error:
         print(f"backlit: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("backlit: stopped", file=sys.stderr)
         return 130
-    return 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,9 +57,19 @@ def parser() -> argparse.ArgumentParser:
     rows = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, (run, about, arguments) in COMMANDS.items():
         command = rows.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", parents=[shared])
-        command.set_defaults(run=run)
+        command.set_defaults(run=partial(_served, run))
         arguments(command)
+    command = rows.add_parser("doctor", help=DOCTOR, description=f"{DOCTOR[0].upper()}{DOCTOR[1:]}.", epilog=STATUSES)
+    command.set_defaults(run=doctor)
+    _doctor(command)
     return top
+
+
+def _served(run: Callable[[Server, argparse.Namespace], None], args: argparse.Namespace) -> int:
+    """A command that asks a server."""
+    with _connected(args) as server:
+        run(server, args)
+    return 0
 
 
 def _connected(args: argparse.Namespace) -> Server:
@@ -109,6 +128,11 @@ def _export(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", type=Path, metavar="FILE", help="the .onnx file to write")
     command.add_argument("--method", default="grad-cam")
     command.add_argument("--layer", default="")
+
+
+def _doctor(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", type=Path, metavar="FILE", help="an .onnx file")
+    command.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def _model(command: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""The child that opens an uploaded file: `python -m backlit_server.admission card|export MODEL --result FILE`.
+"""The child that opens a file: `python -m backlit_server.admission card|doctor|export MODEL --result FILE`.
 
 Whatever the file does to onnx or ONNX Runtime, it does to this process. A refusal is exit status 3 and
 one JSON object on standard output; anything else that is not 0 is a crash.
@@ -16,6 +16,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is imp
 from backlit_proto.errors import BacklitError
 from backlit_proto.parts import WEIGHTS
 from backlit_server.admission.card import card_of
+from backlit_server.admission.report import report
 from backlit_server.admission.selfcheck import self_check
 from backlit_server.admission.trial import try_out
 from backlit_server.admission.written import write
@@ -57,6 +58,11 @@ def card(arguments: argparse.Namespace) -> None:
     arguments.result.write_bytes(card_of(file.model, model, scores, self_check(model)).SerializeToString())
 
 
+def doctor(arguments: argparse.Namespace) -> None:
+    """Writes what there is to say about the file, as JSON; one that cannot be explained is no refusal here."""
+    arguments.result.write_text(json.dumps(report(arguments.model, Runtime("cpu", THREADS))))
+
+
 def export(arguments: argparse.Namespace) -> None:
     """Writes the model with its features, its seed and the heatmap of a method."""
     file = read(arguments.model)
@@ -65,7 +71,7 @@ def export(arguments: argparse.Namespace) -> None:
     write(ModelFile(explained, file.folder), arguments.result, arguments.weights)
 
 
-ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {"card": card, "export": export}
+ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {"card": card, "doctor": doctor, "export": export}
 
 
 if __name__ == "__main__":

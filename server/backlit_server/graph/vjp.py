@@ -185,6 +185,10 @@ VJPS: Mapping[str, Rule] = {
 }
 # fmt: on
 
+# What these do to their input is found by running them again, on its positions or on an identity matrix; some of them
+# only where no shorter way is known.
+REPLAYED = frozenset({"Compress", "Gather", "GatherND", "Pad", "Resize", "Slice", "TensorScatter"})
+
 # Their integers stand for the floats they were made of: the gradient passes as if nothing had been rounded.
 ROUNDED = frozenset({"QuantizeLinear"})
 
