@@ -47,9 +47,7 @@ def _card(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _operators(report: Mapping[str, Any]) -> Iterator[str]:
-    rows = [
-        (row["operator"], str(row["count"]), _passage(row), row["reason"]) for row in report.get("operators", ())
-    ]
+    rows = [(row["operator"], str(row["count"]), _passage(row), row["reason"]) for row in report.get("operators", ())]
     if rows:
         yield ""
         yield table(("operator", "nodes", "gradient", ""), rows)

@@ -18,7 +18,7 @@ from backlit_proto.parts import MODEL, listing, listing_beside
 
 NEEDED = ("backlit_server", "onnx", "onnxruntime")
 COMMAND = (sys.executable, "-P", "-m", "backlit_server.admission", "doctor")
-SECONDS = 600  # a model of gigabytes on a slow disk
+SECONDS = 180  # a model of gigabytes takes a minute
 TOLD = 300  # characters of what a process that failed said last
 UNREADABLE, NOT_EXAMINED = 2, 3
 

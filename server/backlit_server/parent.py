@@ -1,6 +1,7 @@
-"""A child process that does not outlive the server that started it."""
+"""A child process that neither outlives nor starves the one that started it."""
 
 import ctypes
+import os
 import signal
 import sys
 
@@ -11,3 +12,12 @@ def die_with_parent() -> None:
     """Asks Linux to kill this process with the thread that started it; elsewhere the end of its pipes has to do."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def bound_memory() -> None:
+    """On Linux, at most half of the machine's memory: a file of a hundred bytes may ask for more than there is."""
+    if sys.platform == "linux":
+        import resource  # not there elsewhere
+
+        half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+        resource.setrlimit(resource.RLIMIT_AS, (half, half))

@@ -24,7 +24,7 @@ from backlit_server.engine.files import ModelFile, read
 from backlit_server.engine.opening import open_model
 from backlit_server.engine.runtime import Runtime
 from backlit_server.methods import DEFAULT_METHOD, bind
-from backlit_server.parent import die_with_parent
+from backlit_server.parent import bound_memory, die_with_parent
 
 REFUSED = 3
 THREADS = 2
@@ -60,6 +60,7 @@ def card(arguments: argparse.Namespace) -> None:
 
 def doctor(arguments: argparse.Namespace) -> None:
     """Writes what there is to say about the file, as JSON; one that cannot be explained is no refusal here."""
+    bound_memory()
     arguments.result.write_text(json.dumps(report(arguments.model, Runtime("cpu", THREADS))))
 
 

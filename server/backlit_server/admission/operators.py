@@ -39,7 +39,7 @@ def operators(file: ModelProto, blocking: Collection[str]) -> list[dict[str, Any
     own = {label_of(f.domain, f.name) for f in file.functions}
     nodes = [*_nodes(file.graph.node), *(node for f in file.functions for node in _nodes(f.node))]
     opset = max((o.version for o in file.opset_import if o.domain in ("", "ai.onnx")), default=1)
-    found = Counter(label(node) for node in nodes)
+    found = Counter(str(label(node)) for node in nodes)  # damaged names are bytes
     return [_row(op, count, passage(op, own, opset), op in blocking) for op, count in sorted(found.items())]
 
 
@@ -53,7 +53,7 @@ def passage(op: str, functions: Collection[str], opset: int) -> str:
     if op in functions:
         return INLINED
     known = next((how for how, row in PASSAGES.items() if op in row), None)
-    return known or (LOWERED if is_defined(op, opset) else UNSUPPORTED)
+    return known or (LOWERED if op not in REFUSED and is_defined(op, opset) else UNSUPPORTED)
 
 
 def label_of(domain: str, name: str) -> str:

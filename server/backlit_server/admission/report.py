@@ -54,8 +54,8 @@ def _told(file: ModelProto) -> dict[str, Any]:
     """What the file says of itself."""
     return {
         "ir_version": file.ir_version,
-        "opsets": {opset.domain or "ai.onnx": opset.version for opset in file.opset_import},
-        "producer": " ".join(part for part in (file.producer_name, file.producer_version) if part),
+        "opsets": {str(opset.domain or "ai.onnx"): opset.version for opset in file.opset_import},
+        "producer": f"{file.producer_name} {file.producer_version}".strip(),
         "nodes": len(file.graph.node),
         "functions": len(file.functions),
         "precision": _precision(file),
