@@ -145,7 +145,7 @@ def test_how_a_gradient_passes_each_operator(report, tmp_path: Path) -> None:
         "local.twice": "inlined",
     }
     assert told["file"]["precision"] == "quantised"
-    assert told["card"]["self_check"]["head"]["explanation"].startswith("not checked: quantised")
+    assert told["card"]["self_check"]["network"]["explanation"].startswith("not checked: quantised")
 
 
 def test_what_blocks_is_named_with_its_reason(report, shared: Path, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def probe(head: ModelProto, kind: Kind, axes: str, rows_tile: bool) -> Probe | N
     sizes = dict(zip(axes, kind.shape or (), strict=False))
     if kind.dtype not in PRECISION or len(kind.shape or ()) != len(axes) or isinstance(sizes["C"], str):
         return None
-    shape = tuple(OPEN_SIZE if isinstance(size, str) else size for size in sizes.values())[1:]
+    shape = tuple(OPEN_SIZE if isinstance(size, str) else size for size in kind.shape or ())[1:]
     fixed = 1 if isinstance(sizes["N"], str) else sizes["N"]
     rows = max(1, min(sizes["C"], PIECE // math.prod(shape))) if rows_tile else fixed
     # onnx's own evaluator: small heads need no threads, and it leaves ONNX Runtime's pools alone.
