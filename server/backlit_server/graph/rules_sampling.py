@@ -34,11 +34,8 @@ def roi_align(
 
     Mode max takes the largest product of a pixel and its weight, not the largest sample: so ONNX Runtime computes it.
     """
-    if x.dtype in HALVES:  # a place between pixels is the difference of large numbers
-        wide = (t.astype(TensorProto.FLOAT) for t in (x, rois))
-        sizes = {"output_height": output_height, "output_width": output_width}
-        return roi_align(*wide, images, mode=mode, **sizes, **attributes).astype(x.dtype)
     half = attributes["coordinate_transformation_mode"] == "half_pixel"
+    # in half precision a place between pixels, the difference of large numbers, would be lost
     boxes = rois.astype(TensorProto.FLOAT) if rois.dtype in HALVES else rois
     corners = boxes * attributes["spatial_scale"] - 0.5 * half
     axes = []
