@@ -264,6 +264,35 @@ def test_training_is_followed_through_the_mask_of_the_run() -> None:
     assert 0.5 < (got["grad/x"] > 0).mean() < 0.7
 
 
+ROUNDED_TO = {
+    "INT2": -2, "UINT2": 3, "INT4": 7, "UINT4": 15, "INT8": 127, "UINT8": 255, "INT16": 32767, "UINT16": 65535,
+    "FLOAT8E4M3FN": 448, "FLOAT8E5M2": 57344,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sizes", [(), (2,), (2, 2)], ids=["a tensor", "an axis", "blocks"])
+@pytest.mark.parametrize("name", ROUNDED_TO)
+def test_whatever_numbers_are_rounded_to_the_gradient_ends_where_they_are_cut_off(name: str, sizes: tuple[int, ...]):
+    dtype = getattr(onnx.TensorProto, name)
+    wide: dict[str, Any] = ({}, {"axis": 0}, {"axis": 1, "block_size": 2})[len(sizes)]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"], **wide),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"], **wide),
+    ]
+    count = int(np.prod(sizes))
+    held = [
+        helper.make_tensor("scale", onnx.TensorProto.FLOAT, sizes, [0.5] * count),
+        helper.make_tensor("zero", dtype, sizes, [0] * count),
+    ]
+    typed = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [2, 4]) for n in "xy"]
+    graph = helper.make_graph(nodes, "g", typed[:1], typed[1:], held)
+    net = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 25)], ir_version=13)
+    inside, outside = -0.5 if ROUNDED_TO[name] < 0 else 0.5, ROUNDED_TO[name] * 0.8
+    x = np.array([[inside, inside, outside, inside], [outside, inside, inside, outside]], np.float32)
+    got = run(differentiate(net, ["y"], ["x"]), x=x, **{"grad/y": np.full((2, 4), 3, np.float32)})
+    assert np.array_equal(got["grad/x"], np.where(x == inside, 3, 0))
+
+
 def test_half_precision_sums_in_single() -> None:
     net = model(
         "(float16[1,1,4,4] x) => (float16[1,1,2,2] y) { y = Slice(x, start, end, axes, steps) }",

@@ -58,6 +58,8 @@ def test_the_card_tells_half_precision(shared: Path, engine: Engine, tmp_path: P
     onnx.save(halved(shared / "models" / "digits40-cnn-gap.onnx", keep_io_types=False), file)
     found, twin = engine._models.get(stored(engine.store, file)).anatomy, anatomy_of(shared, "digits40-cnn-gap")
     assert found.inputs[0].dtype == "float16"
+    assert found.head.linear is not None
+    assert twin.head.linear is not None
     assert (found.default_layer, found.head.kind) == (twin.default_layer, twin.head.kind)
     np.testing.assert_allclose(found.head.linear, twin.head.linear, atol=2e-2 * np.abs(twin.head.linear).max())
 

@@ -23,7 +23,7 @@ EXTENDED = {
 }
 
 
-def optimised(file: Path, folder: Path, level: Level) -> onnx.ModelProto:
+def optimised(file: Path, folder: Path, level: onnxruntime.GraphOptimizationLevel) -> onnx.ModelProto:
     plain.one_thread_pool(plain.THREADS)
     options = onnxruntime.SessionOptions()
     options.use_per_session_threads = False

@@ -4,18 +4,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from onnx import GraphProto, NodeProto, TensorProto
+from onnx import GraphProto, NodeProto
 
 from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.aside import reads
+from backlit_server.graph.rules_quantised import RANGES
 from backlit_server.graph.stops import FLAT, REFUSED, UNKNOWN
 from backlit_server.graph.sym import FLOATS
 from backlit_server.graph.tape import Kind
 from backlit_server.graph.vjp import ROUNDED, VJPS
-
-QUANTISED = frozenset(
-    {TensorProto.INT4, TensorProto.UINT4, TensorProto.INT8, TensorProto.UINT8, TensorProto.INT16, TensorProto.UINT16}
-)
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ def _carries(node: NodeProto, name: str, kinds: Mapping[str, Kind], moving: Coll
     if dtype is None or dtype in FLOATS:
         return True
     same = any(x in moving and x in kinds and kinds[x].dtype == dtype for x in node.input)
-    return dtype in QUANTISED and (label(node) in ROUNDED or same)
+    return dtype in RANGES and (label(node) in ROUNDED or same)
 
 
 def _way(graph: GraphProto, wrt: Collection[str], blocker: str, outputs: Collection[str]) -> list[str]:

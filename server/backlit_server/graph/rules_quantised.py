@@ -14,35 +14,42 @@ RANGES = {
     TensorProto.UINT2: (0, 3), TensorProto.INT2: (-2, 1), TensorProto.UINT4: (0, 15), TensorProto.INT4: (-8, 7),
     TensorProto.UINT8: (0, 255), TensorProto.INT8: (-128, 127),
     TensorProto.UINT16: (0, 65535), TensorProto.INT16: (-32768, 32767),
+    TensorProto.FLOAT8E4M3FN: (-448, 448), TensorProto.FLOAT8E4M3FNUZ: (-240, 240), TensorProto.FLOAT4E2M1: (-6, 6),
+    TensorProto.FLOAT8E5M2: (-57344, 57344), TensorProto.FLOAT8E5M2FNUZ: (-57344, 57344),
 }  # fmt: skip
+FEW = frozenset({TensorProto.INT2, TensorProto.UINT2, TensorProto.INT4, TensorProto.UINT4, TensorProto.FLOAT4E2M1})
 
 
 def quantize(
     g: Array, y: Array, x: Array, scale: Array, zero: Array, *, axis: int, block_size: int, **_: Any
 ) -> tuple[Callable[[], Array], ...]:
-    """y = round(x / scale) + zero, cut to the range of its type; what lies on an end of the range counts as cut off.
+    """y = round(x / scale) + zero, cut to the range of its type: the gradient of x / scale where nothing was cut off.
 
-    Asking y and not x leaves the integer kernels alone: onnxruntime never computes x where it can avoid it.
-    A scale that is measured in every run has a gradient too, that of x / scale.
+    A scale that is measured in every run has a gradient too.
     """
-    step = _column(scale, x, axis, block_size)
+    step = _column(scale, x, axis, block_size).astype(g.dtype)
+    least, most = RANGES[y.dtype]
+
+    def kept() -> Array:
+        """Where y lies inside its range: asking y and not x leaves the integer kernels alone, which never make x.
+
+        Four bits or fewer have too few places to take the ends of the range for cut off: there x is asked.
+        """
+        if y.dtype not in FEW:
+            place = _apart(y.astype(g.dtype), axis, block_size)
+            return (place > least) & (place < most)
+        place = _apart(x.astype(g.dtype), axis, block_size) / step
+        if zero is not None:
+            place = place + _column(zero, x, axis, block_size).astype(g.dtype)
+        return (place >= least - 0.5) & (place <= most + 0.5)
 
     def inner() -> Array:
-        return _within(_apart(g, axis, block_size) / step.astype(g.dtype), y, axis, block_size)
+        return np.where(kept(), _apart(g, axis, block_size) / step, 0)
 
     def of_scale() -> Array:
-        return fitted(-inner() * _apart(x.astype(g.dtype), axis, block_size) / step.astype(g.dtype), step)
+        return fitted(-inner() * _apart(x.astype(g.dtype), axis, block_size) / step, step)
 
     return lambda: inner().shaped_as(x), lambda: of_scale().shaped_as(scale)
-
-
-def _within(g: Array, y: Array, axis: int, block_size: int) -> Array:
-    """g where y was not cut off."""
-    if y.dtype not in RANGES:
-        return g
-    least, most = RANGES[y.dtype]
-    place = _apart(y.astype(g.dtype), axis, block_size)
-    return np.where((place > least) & (place < most), g, 0)
 
 
 def dequantize(
