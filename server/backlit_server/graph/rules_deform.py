@@ -22,25 +22,27 @@ def deform_conv(
     kernel_shape: Any = None,
     **attributes: Any,
 ) -> Array:
-    """A convolution that reads beside its places (Dai et al., Deformable Convolutional Networks, 2017).
-
-    Channels in `offset_group` groups are images of their own, each with its offsets (kernel, axes, windows) and its
-    mask (kernel, windows).
-    """
+    """A convolution that reads beside its places (Dai et al., Deformable Convolutional Networks, 2017)."""
     kernel = kernel_of(w, kernel_shape)
-    n, many = len(kernel), int(np.prod(kernel))
-    windows = offset.size_of(range(2, offset.rank))
-    apart = x.reshape(_shape(x, -1, w.size_of(1) * group // offset_group, x.dims[2:]))
-    places = _places(offset, kernel, **attributes) + offset.reshape(_shape(x, -1, many, n, windows))
-    flat = places.swapaxes(1, 2).reshape(_shape(x, -1, n, many * windows))
-    axes = [around(flat[:, k], apart.size_of(2 + k), "linear", "zeros") for k in range(n)]
-    columns = sampled(apart, each_image(apart), axes).swapaxes(1, 2)
-    if mask is not None:
-        columns = columns * mask.reshape(_shape(x, -1, 1, many * windows))
-    columns = columns.reshape(_shape(x, -1, group, w.size_of(1) * many, windows))
-    rows = w.reshape(_shape(x, group, -1, w.size_of(1) * many))
+    channels, windows = w.size_of(1), offset.size_of(range(2, offset.rank))
+    shared = x.reshape(_shape(x, -1, channels * group // offset_group, x.dims[2:]))
+    columns = _columns(shared, _places(offset, kernel, **attributes), offset, mask)
+    columns = columns.reshape(_shape(x, -1, group, channels * int(np.prod(kernel)), windows))
+    rows = w.reshape(_shape(x, group, -1, channels * int(np.prod(kernel))))
     made = (rows @ columns).reshape(_shape(x, x.dims[:1], w.dims[:1], offset.dims[2:]))
-    return made if bias is None else made + bias.reshape([-1] + [1] * n)
+    return made if bias is None else made + bias.reshape([-1] + [1] * len(kernel))
+
+
+def _columns(x: Array, places: Array, offset: Array, mask: Array) -> Array:
+    """What every element of the kernel reads in every window: (images, channels, kernel * windows).
+
+    Channels that share offsets (kernel, axes, windows) and a mask (kernel, windows) are an image of their own.
+    """
+    beside = offset.reshape(_shape(x, -1, places.dims))
+    flat = (places + beside).swapaxes(1, 2).op("Reshape", [0, 0, -1])
+    axes = [around(flat[:, k], x.size_of(2 + k), "linear", "zeros") for k in range(x.rank - 2)]
+    columns = sampled(x, each_image(x), axes).swapaxes(1, 2)
+    return columns if mask is None else columns * mask.reshape(_shape(x, -1, 1, flat.dims[2:]))
 
 
 def _places(offset: Array, kernel: list[int], *, strides: Any = None, pads: Any = None, dilations: Any = None) -> Array:
