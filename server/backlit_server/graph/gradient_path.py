@@ -41,12 +41,13 @@ def path_between(
 ) -> Path:
     """Forward: what depends on `wrt`, through floats; backward: what of it the outputs depend on.
 
-    A flat operator ends the path, unless there is a rule for it.
+    A flat operator ends the path, unless there is a rule for it; so does a scale that tensors are rounded by.
     """
-    moving, flat = set(wrt), FLAT.difference(rules)
+    moving, flat, still = set(wrt), FLAT.difference(rules), scales(order, outputs)
     for node in order:
         if label(node) not in flat and not moving.isdisjoint(reads(node)):
-            moving.update(name for name in node.output if name and _carries(node, name, kinds, moving))
+            made = (name for name in node.output if name and name not in still)
+            moving.update(name for name in made if _carries(node, name, kinds, moving))
     needed, nodes = set(outputs), []
     for node in reversed(order):
         if not needed.isdisjoint(node.output) and not moving.isdisjoint(reads(node)):
@@ -55,6 +56,21 @@ def path_between(
             nodes.append(node)
             needed.update(moving.intersection(reads(node)))
     return Path(tuple(reversed(nodes)), frozenset(moving & needed))
+
+
+def scales(order: Sequence[NodeProto], outputs: Collection[str]) -> frozenset[str]:
+    """The scales and zero points that tensors are rounded by, unless they themselves are what is asked for.
+
+    They say how finely numbers are written, not which: as if nothing were rounded, the outputs do not depend on them.
+    """
+    found = frozenset(name for node in order if label(node) in ROUNDED for name in node.input[1:] if name)
+    alone, rounded = set(found), set[str]()
+    for node in order:
+        if label(node) in ROUNDED or not rounded.isdisjoint(reads(node)):
+            rounded.update(node.output)
+        elif not alone.isdisjoint(reads(node)):
+            alone.update(node.output)
+    return found if alone.isdisjoint(outputs) else frozenset()
 
 
 def blockers(path: Path, rules: Mapping[str, Any]) -> tuple[Blocker, ...]:

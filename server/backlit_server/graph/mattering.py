@@ -12,6 +12,7 @@ from onnx import NodeProto
 from backlit_server.graph.aside import reads
 from backlit_server.graph.equations import equation
 from backlit_server.graph.following import ELEMENTWISE
+from backlit_server.graph.gradient_path import scales
 from backlit_server.graph.replay import REPLAYED, replayed
 from backlit_server.graph.schema import attributes_of
 from backlit_server.graph.sized import Sized
@@ -26,11 +27,11 @@ def mattering(sized: Sized, tensor: str, scores: str) -> np.ndarray:
 
     What an operator does that is not known here is taken to depend on everything.
     """
-    below = {tensor}
+    below, still = {tensor}, scales(sized.nodes, [scores])
     nodes = []
     for node in sized.nodes:
         if not below.isdisjoint(reads(node)):
-            below.update(node.output)
+            below.update(set(node.output) - still)
             nodes.append(node)
     masks = {scores: np.broadcast_to(True, sized.shapes[scores])}
     for node in reversed(nodes):
