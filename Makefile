@@ -34,6 +34,7 @@ bench: $(READY) ## the figures, each paired with its yardstick
 	$(BIN)/python tests/bench/bench_gradient.py
 	$(BIN)/python tests/bench/bench_server.py
 	$(BIN)/python tests/bench/bench_channel.py
+	$(BIN)/python tests/bench/bench_models.py
 
 proto: $(READY_TO_LINT) ## generate the messages anew from proto/backlit.proto
 	$(BIN)/python -m grpc_tools.protoc -Ibacklit_proto=proto --python_out=proto --pyi_out=proto --grpc_python_out=proto proto/backlit.proto
