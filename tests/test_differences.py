@@ -5,7 +5,7 @@ from time import monotonic
 import numpy as np
 import pytest
 
-from backlit_server.admission.comparison import DOUBLE, SINGLE, Point, Precision, Time, Verdict, compare
+from backlit_server.admission.comparison import DOUBLE, KINKED, SINGLE, Point, Precision, Time, Verdict, compare
 from backlit_server.admission.differences import directions, slope
 
 X = np.array([0.5, -1.25, 2.0])
@@ -20,7 +20,7 @@ FUNCTIONS = {
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-@pytest.mark.parametrize("precision", [SINGLE, DOUBLE], ids=["single", "double"])
+@pytest.mark.parametrize("precision", [SINGLE, KINKED, DOUBLE], ids=["single", "kinked", "double"])
 def test_the_true_derivative_lies_within_the_doubt(name: str, precision: Precision) -> None:
     f, true = FUNCTIONS[name]
     x = X.astype(precision.dtype)
@@ -71,14 +71,14 @@ def network(distorted=lambda g: g, hidden: int = 50):
     return point
 
 
-def verdict(point, precision: Precision = SINGLE, seconds: float = 60) -> Verdict:
+def verdict(point, precision: Precision = KINKED, seconds: float = 60) -> Verdict:
     until = monotonic() + seconds
     return compare(point, (2, 3), precision, 0, Time(until, until))
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_gradient_of_a_network_with_kinks_is_never_called_wrong(seed: int) -> None:
-    assert compare(network(), (2, 3), SINGLE, seed, Time(monotonic() + 60, monotonic() + 60)).agrees
+    assert compare(network(), (2, 3), KINKED, seed, Time(monotonic() + 60, monotonic() + 60)).agrees
 
 
 @pytest.mark.parametrize("how", WRONG)

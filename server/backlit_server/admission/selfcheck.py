@@ -10,7 +10,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError, NotExplainable
-from backlit_server.admission.comparison import DOUBLE, HALF, SINGLE, Point, Precision, Time, Verdict, compare
+from backlit_server.admission.comparison import DOUBLE, HALF, KINKED, SINGLE, Point, Precision, Time, Verdict, compare
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.runtime import Session
 from backlit_server.engine.trial import sample
@@ -26,7 +26,7 @@ SECONDS_IN_DOUBT = 10.0  # where an input disagreed
 LONGEST_PASS = 0.5  # seconds; the least comparison takes about ten times as long
 MOST_PARAMETERS = 1 << 28  # of a network whose gradients are held beside it
 OFF_THE_KINKS = 0.1  # noise on the features, as a share of their size: many are exactly zero, where a ReLU put them
-NAMES = {SINGLE: "single", HALF: "single", DOUBLE: "double"}
+NAMES = {SINGLE: "single", KINKED: "single", HALF: "single", DOUBLE: "double"}
 HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 Feeds = dict[str, np.ndarray]
@@ -114,7 +114,7 @@ def _network(model: OpenModel) -> Part:
     scores = anatomy.scores.name
     graph = pruned(with_outputs(model.graph, [scores]), {scores})
     half = any(kind.dtype in HALVES for _, kind in kinds_of(graph.graph))
-    return Part(graph, wrt.name, scores, feeds, wrt.layout, (HALF if half else SINGLE,), None if half else forward)
+    return Part(graph, wrt.name, scores, feeds, wrt.layout, (HALF if half else KINKED,), None if half else forward)
 
 
 def _compared(model: OpenModel, part: Part, seed: int, rules: Mapping[str, Rule]) -> pb.Comparison:
