@@ -8,7 +8,7 @@ from onnx import defs, parser
 from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph import differentiate
 from backlit_server.graph.canonical import NEWEST_OPSET
-from backlit_server.graph.schema import is_defined
+from backlit_server.graph.opening import is_defined
 from backlit_server.graph.stops import FLAT, REFUSED
 from backlit_server.graph.vjp import VJPS
 

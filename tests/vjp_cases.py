@@ -117,12 +117,14 @@ CASES: dict[str, list[Case]] = {
     "HardSigmoid": [case(X, alpha=0.3, beta=0.4)],
     "HardSwish": [case(X, within=(-5, 5))],
     "Identity": [case(X)],
+    "If": [],  # it holds graphs: see test_control.py
     "InstanceNormalization": [case(IMAGE, (3,), (3,))],
     "LRN": [case((2, 5, 2, 2), size=3, alpha=0.3, beta=0.6, bias=1.2, free=())],
     "LayerNormalization": [case(X, (4,), (4,)), case(X, (3, 4), axis=1, outputs=3)],
     "LeakyRelu": [case(X, alpha=0.2)],
     "Log": [case(X, within=(0.5, 3))],
     "LogSoftmax": [case(X), case(X, axis=1)],
+    "Loop": [],  # it holds graphs: see test_control.py
     "LpNormalization": [case(X, axis=1, p=2), case(X, axis=-1, p=1)],
     "LpPool": [case(IMAGE, kernel_shape=[2, 3], strides=[2, 2], p=3), case(IMAGE, kernel_shape=[2, 2], p=1)],
     "MatMul": [
@@ -141,6 +143,7 @@ CASES: dict[str, list[Case]] = {
     "Mul": [case(X, (3, 1)), case((2, 3, 1), (1, 4), free=())],
     "Neg": [case(X)],
     "OneHot": [case(ints([[0, 2], [1, -1]]), ints(3), (2,), axis=1, free=(2,))],
+    "OptionalGetElement": [],  # of a tensor it is folded: see test_sequences.py
     "PRelu": [case(X, (3, 1))],
     "Pad": [
         case(X, ints(0, 1, 0, 1, 0, 2)),
@@ -174,6 +177,7 @@ CASES: dict[str, list[Case]] = {
     "Relu": [case(X)],
     "Reshape": [case(X, ints(4, -1)), case(X, ints(0, 12))],
     "ReverseSequence": [case((4, 3), ints(2, 4, 1), time_axis=0, batch_axis=1)],
+    "Scan": [],  # it holds graphs: see test_control.py
     "ScatterElements": [
         case(X, ints([[[0, 3, 1]]]), (1, 1, 3), axis=2),
         case(X, ints([[[0, 3, 0]]]), (1, 1, 3), axis=2, reduction="add"),

@@ -9,9 +9,9 @@ from onnx import ModelProto, NodeProto
 from backlit_server.graph.definition import Definition
 from backlit_server.graph.gradient_path import label
 from backlit_server.graph.lowering import FUSED, QUANTISED
-from backlit_server.graph.schema import is_defined
+from backlit_server.graph.opening import is_defined
+from backlit_server.graph.reads import subgraphs
 from backlit_server.graph.stops import FLAT, REFUSED, UNKNOWN
-from backlit_server.graph.tape import subgraphs
 from backlit_server.graph.vjp import REPLAYED, ROUNDED, VJPS
 
 EXACT, UNSUPPORTED, LOWERED, INLINED = "exact", "unsupported", "lowered", "inlined"

@@ -1,15 +1,14 @@
 """Large weights stand aside while a graph is worked on: onnx's tools serialise what they are given, up to 2 GiB."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 from google.protobuf.message import Message
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto, helper, numpy_helper
+from onnx import AttributeProto, ModelProto, NodeProto, SparseTensorProto, TensorProto, helper, numpy_helper
 
 from backlit_proto.errors import BadModel
 from backlit_server.graph.attempt import attempt
-from backlit_server.graph.tape import subgraphs
+from backlit_server.graph.reads import names_read
 
 LARGEST_DENSE = 1 << 28  # bytes that a sparse tensor may come to
 HEAVY = 4096  # bytes; below are the shapes, axes and scales that converter and inference read
@@ -87,21 +86,6 @@ def dense_of(sparse: SparseTensorProto, name: str = "") -> TensorProto:
 def external(tensor: TensorProto) -> bool:
     """Whether the values lie in another file."""
     return tensor.data_location == TensorProto.EXTERNAL
-
-
-def names_read(graph: GraphProto) -> Iterator[str]:
-    """Every tensor that something reads: the nodes, the graphs inside them, the caller."""
-    yield from (output.name for output in graph.output)
-    for node in graph.node:
-        yield from reads(node)
-
-
-def reads(node: NodeProto) -> Iterator[str]:
-    """What a node reads: its inputs, and what the graphs inside it take from around them."""
-    yield from (name for name in node.input if name)
-    for graph in subgraphs(node):
-        own = {t.name for t in (*graph.input, *graph.initializer)} | {o for n in graph.node for o in n.output}
-        yield from (name for name in names_read(graph) if name not in own)
 
 
 def _copy(source: Message, target: Message, but: tuple[str, ...]) -> None:

@@ -21,12 +21,14 @@ from backlit_proto.errors import BadModel
 from backlit_server.graph.annotations import annotate
 from backlit_server.graph.aside import external, put_back, set_aside
 from backlit_server.graph.attempt import attempt
-from backlit_server.graph.fold import fold
+from backlit_server.graph.hoist import hoist
 from backlit_server.graph.lower import claim, lower
 from backlit_server.graph.naming import name_apart
+from backlit_server.graph.reads import subgraphs
 from backlit_server.graph.rewritten import note
+from backlit_server.graph.settle import settled
 from backlit_server.graph.sort import sort
-from backlit_server.graph.tape import opset_of, subgraphs
+from backlit_server.graph.tape import opset_of
 
 OPSET, NEWEST_OPSET = 21, 26  # what the rules are written for, what ONNX Runtime 1.31 loads
 IR, NEWEST_IR = 10, 13
@@ -52,10 +54,12 @@ def canonical(model: ModelProto, kept: Collection[str] = ()) -> ModelProto:
     for name, weight in weights.items():
         if not external(weight):
             attempt(f"the weight {name!r} is damaged", lambda weight=weight: checker.check_tensor(weight))
-    light, lifted = set_aside(_converted(light))
+    light = _converted(light)
+    hoist(light.graph)
+    light, lifted = set_aside(light)
     weights |= lifted
     note(light, lower(light))
-    return annotate(put_back(fold(light, weights, frozenset(kept)), weights), model)
+    return annotate(put_back(settled(light, weights, frozenset(kept)), weights), model)
 
 
 def _check(light: ModelProto) -> None:

@@ -1,14 +1,16 @@
 """What is the same in every run is computed once, here, so that rules see pads, axes and shapes as numbers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper, shape_inference
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, shape_inference
 
-from backlit_server.graph.aside import reads
 from backlit_server.graph.attempt import attempt
-from backlit_server.graph.known import Known, reshape_target, study
+from backlit_server.graph.bodies import captured
+from backlit_server.graph.known import Known, study
 from backlit_server.graph.ranks import give_ranks
+from backlit_server.graph.reads import reads, subgraphs
 from backlit_server.graph.tape import kinds_of, opset_of
+from backlit_server.graph.told import told
 
 
 def fold(light: ModelProto, weights: Mapping[str, TensorProto], untouched: frozenset[str] = frozenset()) -> ModelProto:
@@ -16,7 +18,7 @@ def fold(light: ModelProto, weights: Mapping[str, TensorProto], untouched: froze
 
     `weights` are the constants that stand aside; the tensors `untouched` are not taken for constants. What becomes
     constant makes more shapes known and the other way round: rounds go on until one finds nothing, so each but the last
-    removes a node or settles a Reshape.
+    removes a node or tells one a number.
     """
     light = _with_shapes(light)
     while _round(light, weights, untouched):
@@ -27,7 +29,7 @@ def fold(light: ModelProto, weights: Mapping[str, TensorProto], untouched: froze
 def _with_shapes(model: ModelProto) -> ModelProto:
     """Shapes inferred anew, since those in files may be stale; declared ones count where inference is silent."""
     graph = model.graph
-    foreign = {name for node in graph.node if node.domain for name in node.output}
+    foreign = {name for node in graph.node if node.domain or any(subgraphs(node)) for name in node.output}
     known = [value for value in graph.value_info if value.name in foreign]
     declared = {output.name: output.type.SerializeToString() for output in graph.output}
     del graph.value_info[:]
@@ -53,38 +55,25 @@ def _round(model: ModelProto, weights: Mapping[str, TensorProto], untouched: fro
     graph = model.graph
     given = {t.name: t for t in graph.initializer}
     known = Known(dict(weights) | given, dict(kinds_of(graph)), opset_of(model))
-    kept = {output.name for output in graph.output} | {name for node in graph.node for name in _captured(node)}
-    kept |= untouched
+    kept = {output.name for output in graph.output} | untouched
+    named = kept.union(*map(captured, graph.node))  # what stays under its own name
     renamed: dict[str, str] = {}
     nodes, found = [], False
     for node in graph.node:
         for k, name in enumerate(node.input):
             node.input[k] = renamed.get(name, name)
-        if node.op_type == "Identity" and node.input[0] in known.tensors and node.output[0] not in kept:
+        if node.op_type == "Identity" and node.input[0] in known.tensors and node.output[0] not in named:
             renamed[node.output[0]] = node.input[0]
             continue
         if untouched.isdisjoint(node.output):
             study(node, known)
-        found |= _settle_reshape(node, known)
+        found |= told(node, known)
         if kept.intersection(node.output) or not all(name in known.tensors for name in node.output if name):
             nodes.append(node)
     found |= len(nodes) < len(graph.node)
     computed = [t for name, t in known.tensors.items() if name not in given and name not in weights]
     _replace(graph, _alive(nodes, kept), computed)
     return found
-
-
-def _settle_reshape(node: NodeProto, known: Known) -> bool:
-    """Gives a Reshape a constant for a shape that was measured in every run; whether that could be done."""
-    if node.op_type != "Reshape" or node.domain or node.input[1] not in known.vectors:
-        return False
-    target = reshape_target(node, known)
-    name = f"{node.output[0]}/shape"
-    if target is None or name in known.kinds or name in known.tensors:
-        return False
-    known.tensors[name] = numpy_helper.from_array(target, name)
-    node.input[1] = name
-    return True
 
 
 def _replace(graph: GraphProto, nodes: list[NodeProto], computed: list[TensorProto]) -> None:
@@ -102,7 +91,3 @@ def _alive(nodes: list[NodeProto], kept: set[str]) -> list[NodeProto]:
             needed.update(reads(node))
             alive.append(node)
     return alive[::-1]
-
-
-def _captured(node: NodeProto) -> Iterator[str]:
-    return (name for name in reads(node) if name not in node.input)

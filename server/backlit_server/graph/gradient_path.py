@@ -7,7 +7,7 @@ from typing import Any
 from onnx import GraphProto, NodeProto
 
 from backlit_proto.errors import NotDifferentiable
-from backlit_server.graph.aside import reads
+from backlit_server.graph.reads import reads
 from backlit_server.graph.rules_quantised import RANGES
 from backlit_server.graph.stops import FLAT, REFUSED, UNKNOWN
 from backlit_server.graph.sym import FLOATS
@@ -30,6 +30,15 @@ class Blocker:
     op: str
     node: str
     reason: str
+    within: str = ""  # the node in whose body it lies
+
+    def inside(self, node: str) -> "Blocker":
+        """The same, as seen from around the node that holds it."""
+        return Blocker(self.op, self.full_name, self.reason, node)
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.within}/{self.node}" if self.within else self.node
 
 
 def path_between(
@@ -94,14 +103,14 @@ def refusal(
     """One error that names every blocking operator, its nodes, and the way on which the first of them lies."""
     by_kind: dict[tuple[str, str], list[str]] = {}
     for blocker in found:
-        by_kind.setdefault((blocker.op, blocker.reason), []).append(blocker.node)
+        by_kind.setdefault((blocker.op, blocker.reason), []).append(blocker.full_name)
     listed = "; ".join(f"{op} ({', '.join(nodes)}): {reason}" for (op, reason), nodes in by_kind.items())
-    way = " -> ".join(_shortened(_way(graph, wrt, found[0].node, outputs)))
+    way = " -> ".join(_shortened(_way(graph, wrt, found[0].within or found[0].node, outputs)))
     return NotDifferentiable(
         f"no gradient of {_names(outputs)} with respect to {_names(wrt)}: {listed}. "
         f"The way: {way}. Ask for a layer behind these nodes, or for a method that needs no gradient.",
         ops=", ".join(sorted({blocker.op for blocker in found})),
-        nodes=", ".join(blocker.node for blocker in found),
+        nodes=", ".join(blocker.full_name for blocker in found),
     )
 
 

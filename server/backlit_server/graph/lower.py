@@ -13,9 +13,10 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 from backlit_proto.errors import BadModel, NotDifferentiable
 from backlit_server.graph.gradient_path import label
 from backlit_server.graph.lowering import LOWERINGS, MICROSOFT
+from backlit_server.graph.reads import names_in
 from backlit_server.graph.schema import attributes_of
 from backlit_server.graph.sym import FLOATS, Sym
-from backlit_server.graph.tape import Tape, kinds_of, names_in, opset_of, value_info
+from backlit_server.graph.tape import Tape, kinds_of, opset_of, value_info
 
 BLOCKED = "com.microsoft.nchwc"
 FLOATING = "/dequantized"  # behind the name of a quantised tensor: the floats that it stands for

@@ -11,7 +11,8 @@ from math import prod
 from onnx import GraphProto, NodeProto, helper
 
 from backlit_server.graph.gradient_path import label
-from backlit_server.graph.tape import Kind, kinds_of, subgraphs
+from backlit_server.graph.reads import subgraphs
+from backlit_server.graph.tape import Kind, kinds_of
 
 Shapes = Sequence[tuple[int, ...]]
 Row = Callable[[Shapes, Shapes, NodeProto], int]

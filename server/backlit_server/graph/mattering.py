@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import NodeProto
 
-from backlit_server.graph.aside import reads
 from backlit_server.graph.equations import equation
 from backlit_server.graph.following import ELEMENTWISE
 from backlit_server.graph.gradient_path import scales
+from backlit_server.graph.reads import reads
 from backlit_server.graph.replay import REPLAYED, replayed
 from backlit_server.graph.schema import attributes_of
 from backlit_server.graph.sized import Sized

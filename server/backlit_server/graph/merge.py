@@ -11,8 +11,9 @@ from collections.abc import Mapping
 import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
 
-from backlit_server.graph.aside import external, names_read
+from backlit_server.graph.aside import external
 from backlit_server.graph.canonical import canonical
+from backlit_server.graph.reads import names_read
 from backlit_server.graph.schema import attributes_of
 from backlit_server.graph.tape import opset_of
 

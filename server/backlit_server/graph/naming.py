@@ -4,7 +4,7 @@ from collections import Counter
 
 from onnx import GraphProto
 
-from backlit_server.graph.tape import subgraphs
+from backlit_server.graph.reads import subgraphs
 
 
 def name_apart(graph: GraphProto) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from onnx import ModelProto
 
-from backlit_server.graph.aside import reads
+from backlit_server.graph.reads import reads
 from backlit_server.graph.tape import kinds_of, value_info
 
 

@@ -5,8 +5,9 @@ from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, helper, nu
 
 from backlit_proto.errors import BadModel
 from backlit_server.graph.aside import external
+from backlit_server.graph.reads import subgraphs
 from backlit_server.graph.sym import FLOATS
-from backlit_server.graph.tape import kinds_of, subgraphs
+from backlit_server.graph.tape import kinds_of
 
 TYPES = frozenset(("to", "dtype"))  # attributes that name an element type
 

@@ -11,20 +11,24 @@ from backlit_server.graph.sym import Array
 
 def matmul(g: Array, y: Array, a: Array, b: Array) -> tuple[Callable[[], Array], ...]:
     """dA = g B', dB = A' g; a vector on the left is a row, on the right a column."""
-    rows = a.op("Unsqueeze", [0]) if a.rank == 1 else a
-    columns = b.op("Unsqueeze", [1]) if b.rank == 1 else b
-    lost = [axis for axis, operand in ((-2, a), (-1, b)) if operand.rank == 1]
-    full = g.op("Unsqueeze", lost) if lost else g
+
+    def full() -> Array:
+        lost = [axis for axis, operand in ((-2, a), (-1, b)) if operand.rank == 1]
+        return g.op("Unsqueeze", lost) if lost else g
 
     def left() -> Array:
-        made = full @ columns.swapaxes(-1, -2)
+        if b.rank == 2:  # whatever the rank of a, which need not be known
+            return g @ b.swapaxes(0, 1)
+        columns = b.op("Unsqueeze", [1]) if b.rank == 1 else b
+        made = full() @ columns.swapaxes(-1, -2)
         return made.op("Squeeze", [-2]) if a.rank == 1 else made
 
     def right() -> Array:
         if b.rank == 2 and a.rank > 2:  # one product of tall matrices rather than many, summed
             tall, other = (t.op("Flatten", axis=-1) for t in (a, g))
             return tall.swapaxes(0, 1) @ other
-        made = rows.swapaxes(-1, -2) @ full
+        rows = a.op("Unsqueeze", [0]) if a.rank == 1 else a
+        made = rows.swapaxes(-1, -2) @ full()
         return made.op("Squeeze", [-1]) if b.rank == 1 else made
 
     return left, right

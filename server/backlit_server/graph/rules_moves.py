@@ -40,11 +40,11 @@ def scatter_add(dims: Array, indices: Array, g: Array, axis: int) -> Array:
 def concat(g: Array, y: Array, *parts: Array, axis: int) -> tuple[Array, ...]:
     if len(parts) == 1:
         return (g,)
-    lengths = [part.shape[axis] for part in parts]
-    sizes = [part.dims.op("Gather", [axis % part.rank]) for part in parts]
+    lengths = [part.kind.shape[axis] if part.kind.shape else None for part in parts]
+    sizes = [part.dims.op("Gather", [axis]) for part in parts]
     known = all(isinstance(length, int) for length in lengths)
     made = g.op("Split", lengths if known else np.concatenate(sizes), outputs=len(parts), axis=axis)
-    return tuple(piece.declared(part.shape) for piece, part in zip(made, parts, strict=True))
+    return tuple(piece.declared(part.kind.shape) for piece, part in zip(made, parts, strict=True))
 
 
 def joined(g: tuple[Array, ...], y: tuple[Array, ...], axis: int) -> Array:

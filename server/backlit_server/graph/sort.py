@@ -3,7 +3,7 @@
 from onnx import GraphProto
 
 from backlit_proto.errors import BadModel
-from backlit_server.graph.aside import reads
+from backlit_server.graph.reads import reads
 
 
 def sort(graph: GraphProto) -> None:

@@ -13,7 +13,6 @@ FLAT = frozenset((
 ))  # fmt: skip
 
 RANDOM = "it draws random numbers, and what was drawn has no gradient"
-RECURRENT = "recurrent networks have no rule; ask for a layer behind it"
 STEPS = "what it does is known only while it runs, so it could not be written out"
 TRAINING = "it is a step of training; export the model for inference"
 TREES = "a decision tree is constant between its thresholds"
@@ -21,13 +20,9 @@ VECTORS = "support vector machines have no rule"
 REFUSED: Mapping[str, str] = {
     "Bernoulli": RANDOM,
     "BitCast": "it reads the bits of a number as those of another type",
-    "GRU": RECURRENT,
-    "LSTM": RECURRENT,
     "Multinomial": RANDOM,
-    "RNN": RECURRENT,
-    **dict.fromkeys(("If", "Loop", "Scan"), STEPS),
     **dict.fromkeys(("ConcatFromSequence", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase"), STEPS),
-    **dict.fromkeys(("Optional", "OptionalGetElement", "SequenceInsert", "SplitToSequence"), STEPS),
+    **dict.fromkeys(("Optional", "SequenceInsert", "SplitToSequence"), STEPS),
     **dict.fromkeys((f"ai.onnx.ml.SVM{kind}" for kind in ("Classifier", "Regressor")), VECTORS),
     **dict.fromkeys((f"ai.onnx.ml.TreeEnsemble{kind}" for kind in ("", "Classifier", "Regressor")), TREES),
     **dict.fromkeys((f"ai.onnx.preview.training.{op}" for op in ("Adagrad", "Adam", "Gradient", "Momentum")), TRAINING),

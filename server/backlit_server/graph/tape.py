@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from onnx import (
-    AttributeProto,
     GraphProto,
     ModelProto,
     NodeProto,
@@ -23,6 +22,8 @@ from onnx import (
     shape_inference,
 )
 from onnx.reference import ReferenceEvaluator
+
+from backlit_server.graph.reads import names_in, reads
 
 # onnx's reference cannot crop by Pad, and resizes by odd scales as ONNX Runtime does not
 UNFOLDED = frozenset(("Pad", "Resize"))
@@ -49,7 +50,7 @@ class Tape:
     def __init__(self, model: ModelProto, prefix: str) -> None:
         self.model = model
         self.opset = opset_of(model)
-        self.kinds = dict(kinds_of(model.graph))
+        self.kinds = dict(kinds_of(model.graph)) | dict(optional_kinds(model.graph))
         self._prefix = prefix
         self._names = set(names_in(model.graph))
         self._count = 0
@@ -68,13 +69,21 @@ class Tape:
         present = {k: v for k, v in attributes.items() if v is not None}
         key = (op_type, *inputs, outputs, repr(sorted(present.items())))
         if key not in self._emitted:
-            names = [self._fresh(f"{op_type}_{self._count}" + f".{k}" * (k > 0)) for k in range(outputs)]
+            names = [self.name(f"{op_type}_{self._count}" + f".{k}" * (k > 0)) for k in range(outputs)]
             self._count += 1
             node = helper.make_node(op_type, inputs, names, names[0], **present)
             self._infer(node)
             self._emitted[key] = self._fold(node) or self._append(node)
             self._note(node)
         return self._emitted[key]
+
+    def attach(self, op_type: str, inputs: Sequence[str], kinds: Sequence[Kind], **attributes: Any) -> tuple[str, ...]:
+        """Names of the outputs, of these kinds, of a node with bodies: nothing is inferred, folded or shared."""
+        names = tuple(self.name(f"{op_type}_{self._count}" + f".{k}" * (k > 0)) for k in range(len(kinds)))
+        self._count += 1
+        self.kinds.update(zip(names, kinds, strict=True))
+        present = {k: v for k, v in attributes.items() if v is not None}
+        return self._append(helper.make_node(op_type, inputs, names, names[0], **present))
 
     @property
     def recorded(self) -> Sequence[NodeProto]:
@@ -83,7 +92,7 @@ class Tape:
 
     def renamed(self, name: str) -> str:
         """A second name for a tensor: a constant by this name is not folded."""
-        copy = self._fresh(f"{name}~")
+        copy = self.name(f"{name}~")
         self.kinds[copy] = self.kinds[name]
         self._nodes.append(helper.make_node("Identity", [name], [copy], copy))
         return copy
@@ -92,7 +101,7 @@ class Tape:
         """The name of a constant tensor of this value."""
         key = ("constant", value.dtype.str, value.shape, value.tobytes())
         if key not in self._emitted:
-            name = self._fresh(f"constant_{len(self._constants)}")
+            name = self.name(f"constant_{len(self._constants)}")
             self._constants[name] = value
             self.kinds[name] = Kind(helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
             self._emitted[key] = (name,)
@@ -148,7 +157,7 @@ class Tape:
         needed, kept = set(outputs), []
         for node in reversed(self._nodes):
             if needed.intersection(node.output):
-                needed.update(node.input)
+                needed.update(reads(node))
                 kept.append(node)
         graph = self.model.graph
         graph.node.extend(reversed(kept))
@@ -160,7 +169,8 @@ class Tape:
         graph.value_info.extend(value_info(name, self.kinds[name]) for name in made)
         return self.model
 
-    def _fresh(self, wish: str) -> str:
+    def name(self, wish: str) -> str:
+        """A name that no tensor or node has."""
         name, n = self._prefix + wish, 0
         while name in self._names:
             name, n = f"{self._prefix}{wish}~{n}", n + 1
@@ -172,7 +182,7 @@ class Tape:
 
     def _append(self, node: NodeProto) -> tuple[str, ...]:
         self._nodes.append(node)
-        if all(self.constant_here(name) for name in node.input if name):
+        if all(self.constant_here(name) for name in reads(node)):
             self._computed.update(node.output)
         return tuple(node.output)
 
@@ -212,6 +222,14 @@ def kinds_of(graph: GraphProto) -> Iterator[tuple[str, Kind]]:
             yield value.name, kind_of(value.name, value.type)
 
 
+def optional_kinds(graph: GraphProto) -> Iterator[tuple[str, Kind]]:
+    """Of inputs that may be absent, the tensors that they are when they are there."""
+    for value in graph.input:
+        inner = value.type.optional_type.elem_type
+        if inner.WhichOneof("value") == "tensor_type":
+            yield value.name, kind_of(value.name, inner)
+
+
 def kind_of(name: str, proto: TypeProto) -> Kind:
     """The kind of a tensor; a dimension without number and name gets a name, so that it is known to equal itself."""
     tensor = proto.tensor_type
@@ -228,20 +246,3 @@ def type_proto(kind: Kind) -> TypeProto:
 
 def value_info(name: str, kind: Kind) -> ValueInfoProto:
     return helper.make_value_info(name, type_proto(kind))
-
-
-def names_in(graph: GraphProto) -> Iterator[str]:
-    """Every tensor and node name of a graph and of the graphs inside it."""
-    yield from (t.name for t in (*graph.input, *graph.output, *graph.initializer, *graph.value_info))
-    yield from (t.values.name for t in graph.sparse_initializer)
-    for node in graph.node:
-        yield from (node.name, *node.input, *node.output)
-        for inner in subgraphs(node):
-            yield from names_in(inner)
-
-
-def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
-    for attribute in node.attribute:
-        if attribute.type == AttributeProto.GRAPH:
-            yield attribute.g
-        yield from attribute.graphs

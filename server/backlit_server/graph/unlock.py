@@ -14,7 +14,8 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from backlit_server.graph.aside import put_back, set_aside
 from backlit_server.graph.canonical import canonical
 from backlit_server.graph.fold import fold
-from backlit_server.graph.tape import Kind, kinds_of, names_in
+from backlit_server.graph.reads import names_in
+from backlit_server.graph.tape import Kind, kinds_of
 
 BATCH = "batch"
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from backlit_server.graph import rules_control as control
 from backlit_server.graph import rules_conv as conv
 from backlit_server.graph import rules_elementwise as elementwise
 from backlit_server.graph import rules_fourier as fourier
@@ -153,6 +154,7 @@ VJPS: Mapping[str, Rule] = {
     "GatherND":              moves.moved("GatherND"),
     "MaxUnpool":             scatter.max_unpool,
     "OneHot":                scatter.one_hot,
+    "OptionalGetElement":    lambda g, y, x: g,
     "Pad":                   moves.pad,
     "Reshape":               lambda g, y, x, shape, **_: g.shaped_as(x),
     "ReverseSequence":       lambda g, y, x, lengths, **axes: g.op("ReverseSequence", lengths, **axes),
@@ -178,6 +180,11 @@ VJPS: Mapping[str, Rule] = {
     "ai.onnx.ml.LinearRegressor":       Definition(tables.linear_regressor),
     "ai.onnx.ml.Normalizer":            Definition(tables.normalizer),
     "ai.onnx.ml.Scaler":                tables.scaler,
+
+    # branches and loops
+    "If":                    control.branches,
+    "Loop":                  control.loop,
+    "Scan":                  control.scan,
 
     # quantised: the gradient of the numbers that the integers stand for
     "DequantizeLinear":      quantised.dequantize,

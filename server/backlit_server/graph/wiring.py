@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto, TensorProto
 
-from backlit_server.graph.aside import reads
+from backlit_server.graph.reads import reads
 from backlit_server.graph.tape import Kind, kinds_of
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)

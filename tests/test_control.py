@@ -1,0 +1,246 @@
+"""Gradients through If, Scan and Loop beside differences in double precision; what cannot be turned back is refused."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper, parser
+
+import plain
+from backlit_proto.errors import NotDifferentiable
+from backlit_server.graph import canonical, differentiate
+from backlit_server.graph.vjp import VJPS
+from slopes import assert_slopes, random
+
+HEADER = '<ir_version: 10, opset_import: ["" : 21]> net '
+YES, NO = np.array(True), np.array(False)
+
+
+def model(text: str, **weights: Any) -> onnx.ModelProto:
+    made = parser.parse_model(HEADER + text)
+    made.graph.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items())
+    return made
+
+
+# text, feeds (a shape is filled at random), wrt
+BRANCHES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
+    "a tensor each": (
+        """(double[2,3] x, double[2,3] w, bool c) => (double[2,3] y) {
+            y = If(c) <then_branch = t () => (double[2,3] a) { s = Exp(x) a = Mul(s, x) },
+                       else_branch = e () => (double[2,3] b) { b = Mul(x, w) }> }""",
+        {"x": (2, 3), "w": (2, 3)},
+        ["x", "w"],
+    ),
+    "two outputs, one of them from around": (
+        """(double[2,3] x, double[3,2] w, bool c) => (double[2,2] y, double[2,3] z) {
+            h = Sin(x)
+            y, z = If(c) <then_branch = t () => (double[2,2] a, double[2,3] k) { a = MatMul(h, w) k = Identity(h) },
+                          else_branch = e () => (double[2,2] b, double[2,3] l) {
+                              g = Tanh(h) b = MatMul(g, w) l = Mul(g, g) }> }""",
+        {"x": (2, 3), "w": (3, 2)},
+        ["x", "w"],
+    ),
+    "one in the other": (
+        """(double[2,3] x, bool c) => (double[2,3] y) {
+            d = Not(c)
+            y = If(c) <then_branch = t () => (double[2,3] a) {
+                    i = Exp(x)
+                    a = If(d) <then_branch = tt () => (double[2,3] aa) { aa = Identity(i) },
+                               else_branch = te () => (double[2,3] ab) { ab = Mul(i, x) }> },
+                else_branch = e () => (double[2,3] b) { m = Neg(x) b = Mul(m, x) }> }""",
+        {"x": (2, 3)},
+        ["x"],
+    ),
+    "a condition that depends on the values, a shape that depends on the branch": (
+        """(double[2,3] x, bool c) => (double[N,3] y) {
+            zero = Constant<value = double {0.0}>() total = ReduceSum<keepdims = 0>(x) p = Greater(total, zero)
+            q = Xor(p, c)
+            y = If(q) <then_branch = t () => (double[4,3] a) { a = Concat<axis = 0>(x, x) },
+                       else_branch = e () => (double[2,3] b) { b = Mul(x, x) }> }""",
+        {"x": (2, 3)},
+        ["x"],
+    ),
+}
+SCANS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
+    "a state and what it was": (
+        """(double[2] s, double[4,2] x, double[2,2] w) => (double[2] y, double[4,2] z) {
+            y, z = Scan(s, x) <num_scan_inputs = 1, body = b (double[2] a, double[2] p) => (double[2] c, double[2] d) {
+                m = MatMul(a, w) t = Add(m, p) c = Tanh(t) d = Mul(c, a) }> }""",
+        {"s": (2,), "x": (4, 2), "w": (2, 2)},
+        ["s", "x", "w"],
+    ),
+    "directions and axes of two states and two streams": (
+        """(double[2] s, double[2] r, double[2,4] x, double[4,2] v)
+            => (double[2] y, double[2] u, double[2,4] z, double[4,2] o) {
+            y, u, z, o = Scan(s, r, x, v) <num_scan_inputs = 2, scan_input_axes = [1, 0],
+                scan_input_directions = [1, 0], scan_output_axes = [-1, 0], scan_output_directions = [0, 1],
+                body = b (double[2] a, double[2] k, double[2] p, double[2] q)
+                    => (double[2] c, double[2] l, double[2] d, double[2] e) {
+                    m = Mul(a, p) c = Add(m, k) l = Sin(q) n = Mul(l, c) d = Exp(n) e = Identity(p) }> }""",
+        {"s": (2,), "r": (2,), "x": (2, 4), "v": (4, 2)},
+        ["s", "r", "x", "v"],
+    ),
+    "linear, so that no turn needs what it was": (
+        """(double[2] s, double[4,2] x, double[2] w) => (double[2] y) {
+            y = Scan(s, x) <num_scan_inputs = 1, body = b (double[2] a, double[2] p) => (double[2] c) {
+                m = Mul(a, w) c = Add(m, p) }> }""",
+        {"s": (2,), "x": (4, 2), "w": (2,)},
+        ["s"],
+    ),
+    "no state": (
+        """(double[4,2] x, double[2] w) => (double[4,2] z) {
+            z = Scan(x) <num_scan_inputs = 1, body = b (double[2] p) => (double[2] d) {
+                m = Mul(p, w) d = Exp(m) }> }""",
+        {"x": (4, 2), "w": (2,)},
+        ["x", "w"],
+    ),
+    "free sizes, a Scan in a Scan, with an If in it": (
+        """(double[N] s, double[T,K,N] x, double[N] w) => (double[N] y) {
+            y = Scan(s, x) <num_scan_inputs = 1, body = b (double[N] a, double[K,N] p) => (double[N] c) {
+                c = Scan(a, p) <num_scan_inputs = 1, body = i (double[N] e, double[N] f) => (double[N] g) {
+                    zero = Constant<value = double {0.0}>() t = ReduceSum<keepdims = 0>(f) q = Less(t, zero)
+                    h = If(q) <then_branch = tt () => (double[N] j) { k = Mul(e, w) j = Add(k, f) },
+                               else_branch = te () => (double[N] l) { l = Mul(e, f) }>
+                    g = Sin(h) }> }> }""",
+        {"s": (2,), "x": (3, 2, 2), "w": (2,)},
+        ["s", "x", "w"],
+    ),
+}
+LOOP = """(double[2,2] x, double[2,2] w, int64 n, bool c) => (double[2,2] y, double[T,2] z) {
+    y, z = Loop(n, c, x) <body = b (int64 i, bool g, double[2,2] a) => (bool h, double[2,2] d, double[2] e) {
+        f = Cast<to = 11>(i) k = MatMul(a, w) m = Add(k, f) d = Sin(m) h = Identity(g)
+        one = Constant<value_ints = [1]>() e = ReduceSum<keepdims = 0>(d, one) }> }"""
+LOOPS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
+    "three turns": (LOOP, {"x": (2, 2), "w": (2, 2), "n": np.array(3)}, ["x", "w"]),
+    "one turn": (LOOP, {"x": (2, 2), "w": (2, 2), "n": np.array(1)}, ["x", "w"]),
+    "until the values say so": (
+        """(double[2] x, double[2] w) => (double[2] y) {
+            limit = Constant<value = double {20.0}>() n = Constant<value = int64 {100}>()
+            c = Constant<value = bool {1}>()
+            y = Loop(n, c, x) <body = b (int64 i, bool g, double[2] a) => (bool h, double[2] d) {
+                k = Mul(a, a) m = Exp(w) d = Add(k, m) t = ReduceSum<keepdims = 0>(d) h = Less(t, limit) }> }""",
+        {"x": np.array([0.5, 1.5]), "w": np.array([0.3, -0.2])},
+        ["x", "w"],
+    ),
+    "no number of turns, only a condition": (
+        """(double x, double w) => (double y) {
+            limit = Constant<value = double {9.0}>() c = Constant<value = bool {1}>()
+            y = Loop("", c, x) <body = b (int64 i, bool g, double a) => (bool h, double d) {
+                d = Mul(a, w) h = Less(d, limit) }> }""",
+        {"x": np.array(1.1), "w": np.array(1.7)},
+        ["x", "w"],
+    ),
+    "a state that grows, a known number of turns": (
+        """(double[1,2] x, double[2] w) => (double[N,2] y, double[3,2] z) {
+            n = Constant<value = int64 {3}>() c = Constant<value = bool {1}>()
+            y, z = Loop(n, c, x) <body = b (int64 i, bool g, a) => (bool h, d, e) {
+                k = Mul(a, w) d = Concat<axis = 0>(a, k) h = Identity(g)
+                zero = Constant<value_ints = [0]>() e = ReduceSum<keepdims = 0>(d, zero) }> }""",
+        {"x": (1, 2), "w": (2,)},
+        ["x", "w"],
+    ),
+    "a Loop in a Loop, the inner one as long as the outer has turned": (
+        """(double[2] x, double[2] w) => (double[2] y) {
+            n = Constant<value = int64 {3}>() c = Constant<value = bool {1}>()
+            y = Loop(n, c, x) <body = b (int64 i, bool g, double[2] a) => (bool h, double[2] d) {
+                h = Identity(g)
+                d = Loop(i, g, a) <body = bb (int64 j, bool gg, double[2] aa) => (bool hh, double[2] dd) {
+                    hh = Identity(gg) k = Mul(aa, w) dd = Sin(k) }> }> }""",
+        {"x": (2,), "w": (2,)},
+        ["x", "w"],
+    ),
+}
+
+
+def filled(feeds: dict[str, Any]) -> dict[str, np.ndarray]:
+    return {name: random(name, value) if isinstance(value, tuple) else value for name, value in feeds.items()}
+
+
+@pytest.mark.parametrize("condition", [YES, NO], ids=["then", "else"])
+@pytest.mark.parametrize("name", BRANCHES)
+def test_the_gradient_takes_the_branch_that_was_taken(name: str, condition: np.ndarray) -> None:
+    text, feeds, wrt = BRANCHES[name]
+    assert_slopes(model(text), wrt, {**filled(feeds), "c": condition})
+
+
+@pytest.mark.parametrize("name", SCANS)
+def test_a_scan_is_turned_back(name: str) -> None:
+    text, feeds, wrt = SCANS[name]
+    for x in wrt:  # alone too, for then fewer states are carried
+        assert_slopes(model(text), [x], filled(feeds))
+    assert_slopes(model(text), wrt, filled(feeds))
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_loop_is_turned_back(name: str) -> None:
+    text, feeds, wrt = LOOPS[name]
+    given = {**filled(feeds), **({"c": YES} if text is LOOP else {})}
+    assert_slopes(model(text), wrt, given)
+
+
+def test_a_loop_that_does_not_turn_passes_the_gradient_on() -> None:
+    made = differentiate(model(LOOP), ["y"], ["x", "w"])
+    x, g = random("x", (2, 2)), random("g", (2, 2))
+    feeds = {"x": x, "w": x, "n": np.array(0), "c": YES, "grad/y": g}
+    got = plain.values(made, ["grad/x", "grad/w"], feeds)
+    np.testing.assert_array_equal(got[0], g)
+    np.testing.assert_array_equal(got[1], np.zeros((2, 2)))
+
+
+def test_a_gradient_through_a_scan_can_be_differentiated_again() -> None:
+    text, feeds, _ = SCANS["a state and what it was"]
+    once = differentiate(model(text), ["y"], ["x"])
+    del once.graph.output[:2]
+    assert_slopes(once, ["s", "grad/y"], {**filled(feeds), "grad/y": random("g", (2,))})
+
+
+def test_a_branch_that_is_known_takes_the_place_of_its_if() -> None:
+    net = model("""(float[2,3] x) => (float[2,3] y) {
+        n = Size(x)  six = Constant<value = int64 {6}>()  c = Equal(n, six)
+        y = If(c) <then_branch = t () => (float[2,3] a) { h = Exp(x) a = Mul(h, h) },
+                   else_branch = e () => (float[2,3] b) { b = Multinomial(x) }> }""")
+    assert [node.op_type for node in canonical(net).graph.node] == ["Exp", "Mul", "Identity"]
+
+
+def test_constants_of_bodies_are_weights_of_the_model() -> None:
+    net = model("""(double[2] x, bool c) => (double[2] y) {
+        y = If(c) <
+            then_branch = t () => (double[2] a) { k = Constant<value = double[2] {1.0, 2.0}>() a = Mul(x, k) },
+            else_branch = e () => (double[2] b) { k = Constant<value = double[2] {3.0, 4.0}>() b = Mul(x, k) }> }""")
+    made = canonical(net)
+    assert sorted(numpy_helper.to_array(t).tolist() for t in made.graph.initializer) == [[1, 2], [3, 4]]
+    assert plain.values(made, ["y"], {"x": np.ones(2), "c": NO})[0].tolist() == [3, 4]
+
+
+def test_every_node_in_the_way_is_named_those_in_bodies_too() -> None:
+    net = model("""(double[2] x, double[4,2] s, bool c) => (double[2] y) {
+        [first] h = Exp(x)
+        [turns] k, z = Scan(h, s) <num_scan_inputs = 1, body = b (double[2] a, double[2] p)
+            => (double[2] d, double[2] e) { [inner] d = Exp(a) e = Sin(p) }>
+        [choice] y = If(c) <then_branch = t () => (double[2] l) { [left] l = Sin(k) },
+            else_branch = q () => (double[2] r) { [right] r = Exp(k) }> }""")
+    rules = {op: rule for op, rule in VJPS.items() if op != "Exp"}
+    with pytest.raises(NotDifferentiable) as refused:
+        differentiate(net, ["y"], ["x"], rules)
+    assert refused.value.details == {"ops": "Exp", "nodes": "first, choice/right, turns/inner"}
+    for word in ("turns/inner", "choice/right", "first", "x -> first -> turns -> choice -> y", "Ask for"):
+        assert word in refused.value.message
+
+
+def test_what_is_not_on_the_path_blocks_nothing() -> None:
+    net = model("""(double[2] x, double[4,2] s) => (double[2] y, double[4,2] z) {
+        y, o, z = Scan(x, x, s) <num_scan_inputs = 1, body = b (double[2] a, double[2] k, double[2] p)
+            => (double[2] d, double[2] l, double[2] e) { d = Sin(a) l = Exp(k) e = Exp(p) }> }""")
+    rules = {op: rule for op, rule in VJPS.items() if op != "Exp"}
+    made = differentiate(net, ["y"], ["x"], rules)
+    feeds = {"x": np.array([0.5, 1.0]), "s": np.zeros((4, 2)), "grad/y": np.ones(2)}
+    assert plain.values(made, ["grad/x"], feeds)[0].shape == (2,)
+
+
+def test_a_state_that_grows_in_a_loop_of_unknown_length_is_refused() -> None:
+    net = model("""(double[1,2] x, int64 n, bool c) => (double[N,2] y) {
+        [grows] y = Loop(n, c, x) <body = b (int64 i, bool g, a) => (bool h, d) {
+            d = Concat<axis = 0>(a, a) h = Identity(g) }> }""")
+    with pytest.raises(NotDifferentiable, match=r"Loop \(grows\): the state 'a' may change its shape.*fixed number"):
+        differentiate(net, ["y"], ["x"])
