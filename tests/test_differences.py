@@ -34,9 +34,9 @@ def test_at_a_jump_there_is_nothing_but_doubt() -> None:
     assert found.doubt > abs(found.value) / 2
 
 
-def test_directions_have_one_size_and_the_last_is_the_gradients_own() -> None:
+def test_directions_have_one_size_and_the_first_is_the_gradients_own() -> None:
     gradient = np.random.default_rng(0).normal(size=(1, 2, 9, 9))
-    patches, noise, own = directions(gradient, (2, 3), np.random.default_rng(1))
+    own, patches, noise = directions(gradient, (2, 3), np.random.default_rng(1))
     assert np.mean(patches**2) == pytest.approx(1)
     assert np.mean(noise**2) == pytest.approx(1)
     assert len(np.unique(patches)) == 2 * 4 * 4
@@ -94,6 +94,7 @@ def test_where_nothing_changes_nothing_is_claimed() -> None:
     assert verdict(lambda random: flat).agrees is None
 
 
-def test_without_time_one_direction_is_tried_and_nothing_is_claimed_against_the_gradient() -> None:
-    assert verdict(network(), seconds=-1) == Verdict(True, verdict(network(), seconds=-1).worst, 1)
+def test_without_time_two_directions_are_tried_and_nothing_is_claimed_against_the_gradient() -> None:
+    found = verdict(network(), seconds=-1)
+    assert (found.agrees, found.directions) == (True, 2)
     assert verdict(network(WRONG["the other way"]), seconds=-1).agrees is None

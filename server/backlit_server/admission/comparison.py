@@ -10,6 +10,7 @@ from backlit_server.admission.differences import directions, slope
 
 POINTS = 5  # made-up inputs that must disagree, and none agree, before a gradient is called wrong
 TRIES = 10  # inputs made up at most: at some a network may be dead, and they say nothing
+FEWEST = 2  # directions at an input: the gradient's own, and one beside it
 TRUSTED = 0.1  # most doubt, as a share, with which a finite difference says anything
 BEYOND = 3  # times the doubt that a difference must exceed
 
@@ -96,7 +97,7 @@ def compare(
 def _findings(
     point: Point, spatial: Sequence[int], precision: Precision, random: np.random.Generator, until: float
 ) -> Iterator[Finding]:
-    """What the directions at one input say, one after the other; the first always has its turn."""
+    """What the directions at one input say, one after the other; the first FEWEST always have their turn."""
     weights = random.normal(size=point.values(point.x).shape)
     gradient = point.gradient(weights).astype(np.float64)
 
@@ -105,7 +106,7 @@ def _findings(
 
     size = float(np.sqrt(np.mean(np.square(point.x, dtype=np.float64)))) or 1.0
     for k, direction in enumerate(directions(gradient, spatial, random)):
-        if not k or monotonic() < until:
+        if k < FEWEST or monotonic() < until:
             yield _finding(weighted, gradient, point.x, size * direction, precision.steps)
 
 

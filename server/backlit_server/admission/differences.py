@@ -35,16 +35,16 @@ def slope(f: Callable[[np.ndarray], float], x: np.ndarray, direction: np.ndarray
 
 
 def directions(gradient: np.ndarray, spatial: Sequence[int], random: np.random.Generator) -> Iterator[np.ndarray]:
-    """Directions to try, each with a mean square of one: patches of noise, noise, and the gradient's own.
+    """Directions to try, each with a mean square of one: the gradient's own, patches of noise, noise.
 
     Rounding drowns least along the gradient; but what a gradient misses altogether shows only beside it. `spatial`
     are the axes along which patches are drawn.
     """
-    yield _unit(_patches(gradient.shape, spatial, random))
-    yield _unit(random.normal(size=gradient.shape))
     if gradient.any():
         # A step along the gradient changes the score by the root of the size more than one in any direction does.
         yield _unit(gradient) / gradient.size**0.25
+    yield _unit(_patches(gradient.shape, spatial, random))
+    yield _unit(random.normal(size=gradient.shape))
 
 
 def _patches(shape: Sequence[int], spatial: Sequence[int], random: np.random.Generator) -> np.ndarray:

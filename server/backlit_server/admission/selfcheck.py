@@ -21,9 +21,9 @@ from backlit_server.graph.tape import kinds_of
 from backlit_server.graph.vjp import ROUNDED, VJPS, Rule
 from backlit_server.methods import DEFAULT_METHOD
 
-SECONDS = 2.0  # for head and network each: directions that have not begun by then are left out
+SECONDS = 0.4  # for head and network each: further directions that have not begun by then are left out
 SECONDS_IN_DOUBT = 10.0  # where an input disagreed
-LONGEST_PASS = 0.5  # seconds; the least comparison takes about ten times as long
+LONGEST_PASS = 0.5  # seconds; the least comparison takes about twenty times as long
 MOST_PARAMETERS = 1 << 28  # of a network whose gradients are held beside it
 OFF_THE_KINKS = 0.1  # noise on the features, as a share of their size: many are exactly zero, where a ReLU put them
 NAMES = {SINGLE: "single", KINKED: "single", HALF: "single", DOUBLE: "double"}
