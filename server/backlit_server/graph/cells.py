@@ -87,11 +87,11 @@ ACTIVATIONS: Mapping[str, Activation] = {
 
 
 def functions_of(
-    names: Sequence[str], alphas: Sequence[float], betas: Sequence[float], clip: float | None
+    names: Sequence[str], alphas: Sequence[float], betas: Sequence[float], clips: Sequence[float | None]
 ) -> list[Function]:
     """The activations by name; those that have an alpha or beta take the next one given, in their order."""
     alpha, beta, made = iter(alphas), iter(betas), []
-    for name in names:
+    for name, clip in zip(names, clips, strict=True):
         function, a, b = ACTIVATIONS[name.lower()]
         a, b = a if a is None else next(alpha, a), b if b is None else next(beta, b)
         made.append(_clipped(function, a, b, clip))

@@ -12,7 +12,7 @@ import numpy as np
 from onnx import TensorProto
 
 from backlit_server.graph import cells
-from backlit_server.graph.scanning import scanned
+from backlit_server.graph.scanning import Turn, scanned
 from backlit_server.graph.sym import Array, zeros
 
 BACKWARD: Mapping[str, tuple[int, ...]] = {"forward": (0,), "reverse": (1,), "bidirectional": (0, 1)}
@@ -20,15 +20,18 @@ BACKWARD: Mapping[str, tuple[int, ...]] = {"forward": (0,), "reverse": (1,), "bi
 
 @dataclass(frozen=True)
 class Network:
-    """`groups`: how many gates share each product with h; `functions` are the default ones."""
+    """`groups`: how many gates share each product with h; `functions`: the default ones, and whether clip bounds them.
+
+    That of the cell's own value, k(c'), ONNX Runtime leaves as it is.
+    """
 
     cell: Callable[..., Sequence[Array]]
     groups: tuple[int, ...]
-    functions: tuple[str, ...]
+    functions: tuple[tuple[str, bool], ...]
 
 
 def rnn(x: Array, w: Array, r: Array, b: Array, lengths: Array, h: Array, **how: Any) -> tuple[Array, ...]:
-    network = Network(cells.rnn, (1,), ("tanh",))
+    network = Network(cells.rnn, (1,), (("tanh", True),))
     return _recurrent(network, x, (w, r, b, None), lengths, (h,), **how)
 
 
@@ -36,13 +39,15 @@ def lstm(
     x: Array, w: Array, r: Array, b: Array, lengths: Array, h: Array, c: Array, p: Array, **how: Any
 ) -> tuple[Array, ...]:
     cell = cells.coupled_lstm if how.pop("input_forget", 0) else cells.lstm
-    network = Network(cell, (4,), ("sigmoid", "tanh", "tanh"))
+    network = Network(cell, (4,), (("sigmoid", True), ("tanh", True), ("tanh", False)))
     return _recurrent(network, x, (w, r, b, p), lengths, (h, c), **how)
 
 
 def gru(x: Array, w: Array, r: Array, b: Array, lengths: Array, h: Array, **how: Any) -> tuple[Array, ...]:
     cell = cells.gru_reset_after if how.pop("linear_before_reset", 0) else cells.gru
-    return _recurrent(Network(cell, (2, 1), ("sigmoid", "tanh")), x, (w, r, b, None), lengths, (h,), **how)
+    return _recurrent(
+        Network(cell, (2, 1), (("sigmoid", True), ("tanh", True))), x, (w, r, b, None), lengths, (h,), **how
+    )
 
 
 def _recurrent(
@@ -64,8 +69,9 @@ def _recurrent(
     if layout:  # the batch comes first
         x, firsts = x.swapaxes(0, 1), [None if state is None else state.swapaxes(0, 1) for state in firsts]
     ways, count = BACKWARD[direction], len(network.functions)
-    names = list(activations or network.functions * len(ways))
-    functions = cells.functions_of(names[: count * len(ways)], activation_alpha, activation_beta, clip)
+    names = activations or [name for name, _ in network.functions * len(ways)]
+    clips = [clip if bounded else None for _, bounded in network.functions * len(ways)]
+    functions = cells.functions_of(names[: len(clips)], activation_alpha, activation_beta, clips)
     told, lasts = [], []
     for k, backward in enumerate(ways):
         own = functions[count * k : count * (k + 1)]
@@ -88,30 +94,36 @@ def _one_way(
 ) -> tuple[list[Array], Array]:
     """The last states of one direction, and all h."""
     w, r, b, peepholes = weights
-    rt, size, count = r.swapaxes(0, 1), r.shape[-1], len(network.groups)
+    rt, size = r.swapaxes(0, 1), r.shape[-1]
     ends = [size * end for end in np.cumsum((0, *network.groups)).tolist()]
     spans = [slice(*span) for span in pairwise(ends)]
     gates = x @ w.swapaxes(0, 1) if b is None else x @ w.swapaxes(0, 1) + b[: ends[-1]]
-    biases = [None] * count if b is None else [b[ends[-1] :][span] for span in spans]
-
-    def turn(states: Sequence[Array], pieces: Sequence[Array], around: Sequence[Array]) -> tuple[list[Array], Array]:
-        *parts, p = around
-        products = [_product(*pair) for pair in zip(parts[:count], parts[count:], strict=True)]
-        new = list(network.cell(functions, pieces[0], states, products, p))
-        if len(pieces) == 1:
-            return new, new[0]
-        running = pieces[1]
-        return [np.where(running, t, old) for t, old in zip(new, states, strict=True)], np.where(running, new[0], 0)
-
+    biases = [None if b is None else b[ends[-1] :][span] for span in spans]
     dims: Array = np.concatenate([x.dims[1:2], x.lift([size])])
     empty = zeros(dims, x.dtype).declared((x.shape[1], size))
     states = [empty if state is None else state for state in firsts]
-    captured = [*(rt[:, span] for span in spans), *biases, peepholes]
+    turn, captured = _turn(network, functions), [*(rt[:, span] for span in spans), *biases, peepholes]
     if lengths is None:
         return scanned(turn, states, [gates], captured, backward)
     turned = _turned(gates, lengths) if backward else gates
     last, ys = scanned(turn, states, [turned, _running(x, lengths)], captured, 0)
     return last, _turned(ys, lengths) if backward else ys
+
+
+def _turn(network: Network, functions: Sequence[cells.Function]) -> Turn:
+    """One step in time: new states, and h; sequences that have ended keep their states and tell zeros."""
+    count = len(network.groups)
+
+    def turn(states: Sequence[Array], pieces: Sequence[Array], around: Sequence[Array]) -> tuple[list[Array], Array]:
+        *parts, peepholes = around
+        products = [_product(*pair) for pair in zip(parts[:count], parts[count:], strict=True)]
+        new = list(network.cell(functions, pieces[0], states, products, peepholes))
+        if len(pieces) == 1:
+            return new, new[0]
+        running = pieces[1]
+        return [np.where(running, t, old) for t, old in zip(new, states, strict=True)], np.where(running, new[0], 0)
+
+    return turn
 
 
 def _product(rt: Array, b: Array) -> cells.Function:
