@@ -1,6 +1,7 @@
 """Operators without a rule, replaced by what defines them: a function of the specification, or a formula."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from onnx import FunctionProto, ModelProto, NodeProto, TypeProto, defs, helper, inliner
@@ -63,15 +64,20 @@ def _written(node: NodeProto, opset: int, kinds: Mapping[str, Kind]) -> Function
     schema, stamp = defs.get_schema(node.op_type, opset), [helper.make_opsetid("", opset)]
     tape = Tape(ModelProto(ir_version=IR, opset_import=stamp), f"{node.op_type}/")
     formal = [i.name for i in schema.inputs]
-    for name, given in zip(formal, node.input, strict=False):
-        if given:
-            tape.add_input(name, kinds[given])
-    x = [Sym(tape, name) if name in tape.kinds else None for name in formal]
+    names = zip_longest(formal, node.input, fillvalue="")
+    x = [_argument(tape, name, kinds[given]) if given else None for name, given in names]
     made = WRITTEN[node.op_type](*x, **attributes_of(node, opset))
     outputs = [o.name for o in schema.outputs]
     graph = tape.finish({name: y.name for name, y in zip(outputs, made, strict=True)}).graph
     constants = [helper.make_node("Constant", [], [t.name], value=t) for t in graph.initializer]
     return helper.make_function(OPENED, node.op_type, formal, outputs, [*constants, *graph.node], stamp)
+
+
+def _argument(tape: Tape, name: str, kind: Kind) -> Sym:
+    """An input of a formula; where nothing is known of its shape, a Reshape that keeps all sizes tells its rank."""
+    tape.add_input(name, kind)
+    x = Sym(tape, name)
+    return x if kind.shape is not None else x.op("Reshape", [0] * recurrent.RANKS[name])
 
 
 def _definition(node: NodeProto, opset: int, kinds: Mapping[str, Kind]) -> FunctionProto:

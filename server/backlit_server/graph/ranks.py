@@ -11,18 +11,19 @@ Shapes = Sequence[tuple[int | str, ...] | None]
 
 
 def give_ranks(graph: GraphProto) -> bool:
-    """Writes the ranks that follow from the shapes of a node's inputs into the graph; whether there were any."""
+    """Writes the ranks that follow from a node and the shapes of its inputs into the graph; whether there were any."""
     kinds = dict(kinds_of(graph))
     values = {v.name: v for v in (*graph.value_info, *graph.output)}
+    missing = {name for name in values if name in kinds and kinds[name].shape is None}
     found = False
     for node in graph.node:
-        y = node.output[0]
-        if node.domain or node.op_type not in RANKS or y not in values or y not in kinds or kinds[y].shape is not None:
+        table, name = (READ, node.input[0]) if node.op_type in READ else (RANKS, node.output[0])
+        if node.domain or node.op_type not in table or name not in missing:
             continue
-        shapes = [kinds[name].shape if name in kinds else None for name in node.input]
-        rank = RANKS[node.op_type](shapes, {a.name: helper.get_attribute_value(a) for a in node.attribute})
+        shapes = [kinds[given].shape if given in kinds else None for given in node.input]
+        rank = table[node.op_type](shapes, {a.name: helper.get_attribute_value(a) for a in node.attribute})
         if rank is not None:
-            values[y].type.CopyFrom(helper.make_tensor_type_proto(kinds[y].dtype, [None] * rank))
+            values[name].type.CopyFrom(helper.make_tensor_type_proto(kinds[name].dtype, [None] * rank))
             found = True
     return found
 
@@ -41,7 +42,13 @@ def _reduced(shapes: Shapes, attributes: Mapping[str, Any]) -> int | None:
     return _same(shapes, attributes) if attributes.get("keepdims", 1) else _changed(shapes, -1)
 
 
-RANKS: Mapping[str, Callable[[Shapes, Mapping[str, Any]], int | None]] = {
+Rank = Callable[[Shapes, Mapping[str, Any]], int | None]
+# Of the first input, which its reader tells: it has as many dimensions as the weights.
+READ: Mapping[str, Rank] = dict.fromkeys(
+    ("Conv", "ConvTranspose"), lambda shapes, _: None if shapes[1] is None else len(shapes[1])
+)
+# Of the first output.
+RANKS: Mapping[str, Rank] = {
     "CenterCropPad": _same,
     "MaxUnpool": _same,
     "OneHot": lambda shapes, _: None if shapes[0] is None else len(shapes[0]) + 1,

@@ -17,6 +17,12 @@ from backlit_server.graph.sym import Array, zeros
 
 BACKWARD: Mapping[str, tuple[int, ...]] = {"forward": (0,), "reverse": (1,), "bidirectional": (0, 1)}
 
+RANKS: Mapping[str, int] = {
+    **dict.fromkeys(("X", "W", "R", "initial_h", "initial_c"), 3),
+    **dict.fromkeys(("B", "P"), 2),
+    "sequence_lens": 1,
+}
+
 
 @dataclass(frozen=True)
 class Network:

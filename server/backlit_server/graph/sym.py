@@ -89,9 +89,9 @@ class Sym(NDArrayOperatorsMixin):
     def size_of(self, axes: int | Sequence[int]) -> "int | Sym":
         """How many elements lie along these axes: a number where it is known, else a scalar tensor of integers."""
         axes = [axes] if isinstance(axes, int) else list(axes)
-        sizes = [self.shape[axis] for axis in axes]
-        known = [size for size in sizes if isinstance(size, int)]
-        if len(known) == len(sizes):
+        shape = self.kind.shape
+        known = [shape[axis] for axis in axes if isinstance(shape[axis], int)] if shape is not None else []
+        if len(known) == len(axes):
             return int(np.prod(known))
         return self.dims.op("Gather", axes).prod()
 
