@@ -1,5 +1,6 @@
 """Gradients through If, Scan and Loop beside differences in double precision; what cannot be turned back is refused."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -244,3 +245,31 @@ def test_a_state_that_grows_in_a_loop_of_unknown_length_is_refused() -> None:
             d = Concat<axis = 0>(a, a) h = Identity(g) }> }""")
     with pytest.raises(NotDifferentiable, match=r"Loop \(grows\): the state 'a' may change its shape.*fixed number"):
         differentiate(net, ["y"], ["x"])
+
+
+@pytest.mark.parametrize("rate", [16000, 8000])
+def test_a_network_that_lies_whole_in_two_branches_has_its_slopes(shared: Path, rate: int) -> None:
+    """Voice activity: an If on the sampling rate, in each branch convolutions, an LSTM, and further Ifs on shapes."""
+    net = onnx.load(shared / "models" / "silero-vad.onnx")
+    samples = 576 if rate == 16000 else 288
+    sound = {"input": 0.1 * random("input", (1, samples)), "state": 0.1 * random("state", (2, 1, 128))}
+    feeds = {**{name: a.astype(np.float32) for name, a in sound.items()}, "sr": np.array(rate)}
+    assert_slopes(net, ["input", "state"], feeds, step=3e-5, tolerance=1e-3)
+
+
+def test_functions_in_functions_with_branches_and_loops_in_them_are_passed() -> None:
+    net = parser.parse_model("""
+        <ir_version: 10, opset_import: ["" : 21, "one" : 1, "two" : 1]>
+        net (double[2] x, double[2] w, bool c) => (double[2] y) { h = one.Choice<times = 3>(x, w, c)  y = two.Wave(h) }
+        <domain: "one", opset_import: ["" : 21, "two" : 1]>
+        Choice <times> (x, w, c) => (y) {
+            n = Constant<value_int: int = @times>()
+            y = If(c) <then_branch = t () => (a) { v = two.Wave(x)  a = Mul(v, w) },
+                       else_branch = e () => (b) {
+                           b = Loop(n, c, x) <body = l (int64 i, bool g, p) => (h, q) {
+                               h = Identity(g)  v = two.Wave(p)  q = Mul(v, w) }> }> }
+        <domain: "two", opset_import: ["" : 21]>
+        Wave (x) => (y) { y = Sin(x) }""")
+    feeds = {"x": random("x", (2,)), "w": random("w", (2,))}
+    for condition in (YES, NO):
+        assert_slopes(net, ["x", "w"], {**feeds, "c": condition})

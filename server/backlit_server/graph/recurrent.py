@@ -106,8 +106,8 @@ def _one_way(
     gates = x @ w.swapaxes(0, 1) if b is None else x @ w.swapaxes(0, 1) + b[: ends[-1]]
     biases = [None if b is None else b[ends[-1] :][span] for span in spans]
     dims: Array = np.concatenate([x.dims[1:2], x.lift([size])])
-    empty = zeros(dims, x.dtype).declared((x.shape[1], size))
-    states = [empty if state is None else state for state in firsts]
+    states = [zeros(dims, x.dtype) if state is None else state for state in firsts]
+    states = [state.declared((x.shape[1], size)) for state in states]
     turn, captured = _turn(network, functions), [*(rt[:, span] for span in spans), *biases, peepholes]
     if lengths is None:
         return scanned(turn, states, [gates], captured, backward)
