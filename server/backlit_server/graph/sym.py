@@ -90,8 +90,9 @@ class Sym(NDArrayOperatorsMixin):
         """How many elements lie along these axes: a number where it is known, else a scalar tensor of integers."""
         axes = [axes] if isinstance(axes, int) else list(axes)
         shape = self.kind.shape
-        known = [shape[axis] for axis in axes if isinstance(shape[axis], int)] if shape is not None else []
-        if len(known) == len(axes):
+        sizes = [None if shape is None else shape[axis] for axis in axes]
+        known = [size for size in sizes if isinstance(size, int)]
+        if len(known) == len(sizes):
             return int(np.prod(known))
         return self.dims.op("Gather", axes).prod()
 
