@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto, checker, numpy_helper, parser
 
 from backlit_proto.errors import BadModel
-from backlit_server.graph.aside import constant_of
 from backlit_server.graph.canonical import canonical
+from backlit_server.graph.spelling.aside import constant_of
 from real_models import CLASSIFIERS, OTHERS, feeds, run
 
 

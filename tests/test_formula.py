@@ -11,7 +11,7 @@ from onnx import parser
 import plain
 from backlit_proto.errors import BadQuestion
 from backlit_server.graph import differentiate, with_formula
-from backlit_server.graph.sym import UFUNCS
+from backlit_server.graph.recording.sym import UFUNCS
 from backlit_server.methods import METHODS
 
 NET = parser.parse_model(

@@ -9,9 +9,9 @@ from onnx import numpy_helper, parser
 
 import plain
 from backlit_server.graph import differentiate
-from backlit_server.graph.guided import DECONVNET, GUIDED
+from backlit_server.graph.overlays.guided import DECONVNET, GUIDED
+from backlit_server.graph.overlays.straight_through import STRAIGHT_THROUGH
 from backlit_server.graph.stops import FLAT
-from backlit_server.graph.straight_through import STRAIGHT_THROUGH
 from backlit_server.graph.vjp import VJPS
 
 X = np.array([-7, -3.5, -2, -0.5, -1e-3, 1e-3, 0.5, 2, 3.5, 5.5, 7], np.float32)

@@ -12,8 +12,8 @@ from onnx.reference import ReferenceEvaluator
 import plain
 from backlit_server.graph import cut, differentiate
 from backlit_server.graph.cut import Cut
-from backlit_server.graph.paths import on_paths
-from backlit_server.graph.wiring import wiring
+from backlit_server.graph.reading.paths import on_paths
+from backlit_server.graph.reading.wiring import wiring
 from real_models import CLASSIFIERS, anatomy_of, feeds, model_of, run
 
 # Inside residual branches, gates, concatenations, attention; how many tensors cross there.

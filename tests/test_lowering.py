@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import plain
 from backlit_server.graph import canonical, differentiate
-from backlit_server.graph.lowering import FUSED, LOWERINGS
+from backlit_server.graph.lowering.table import FUSED, LOWERINGS
 from lowering_cases import CASES, Case
 
 Feeds = Mapping[str, np.ndarray]

@@ -12,8 +12,8 @@ from onnx import numpy_helper, parser
 import plain
 from backlit_proto.errors import BadQuestion, NotDifferentiable
 from backlit_server.graph import canonical, differentiate, with_outputs
-from backlit_server.graph.merge import merged
-from backlit_server.graph.relevance import lrp_alpha_beta, lrp_epsilon, lrp_gamma, lrp_z_plus
+from backlit_server.graph.overlays.relevance import lrp_alpha_beta, lrp_epsilon, lrp_gamma, lrp_z_plus
+from backlit_server.graph.spelling.merge import merged
 from backlit_server.graph.vjp import VJPS, Rule
 
 RANDOM = np.random.default_rng(7)

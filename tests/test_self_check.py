@@ -15,7 +15,7 @@ from backlit_server.admission.card import card_of
 from backlit_server.admission.selfcheck import check_head, check_network, self_check
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.runtime import Runtime
-from backlit_server.graph.retype import retyped
+from backlit_server.graph.spelling.retype import retyped
 from backlit_server.graph.vjp import VJPS
 from backlit_server.methods import METHODS
 from plain import THREADS, values

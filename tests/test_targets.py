@@ -16,7 +16,7 @@ from backlit_server.engine.targets import NO_CLASS, Row, seeds
 from backlit_server.engine.views import View, views
 from backlit_server.engine.wanted import Combined, Element, Kept, Masked, Near, Similar, Wanted
 from backlit_server.graph import Scores
-from backlit_server.graph.tasks import Task
+from backlit_server.graph.reading.tasks import Task
 
 rng = np.random.default_rng(41)
 SIZE = (80, 100)  # of the input

@@ -14,9 +14,9 @@ from backlit_server.engine.engine import Engine
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.runtime import Runtime
 from backlit_server.graph import Anatomy, differentiate, examine, with_outputs
-from backlit_server.graph.mattering import mattering
-from backlit_server.graph.sized import sized
-from backlit_server.graph.wiring import wiring
+from backlit_server.graph.reading.mattering import mattering
+from backlit_server.graph.reading.sized import sized
+from backlit_server.graph.reading.wiring import wiring
 from bare import ask, stored
 from real_models import anatomy_of, model_of, small
 from transformers import registers, weight, windows

@@ -11,7 +11,7 @@ import plain
 from backlit_server.engine.engine import Engine
 from backlit_server.engine.opening import open_model
 from backlit_server.engine.runtime import Runtime
-from backlit_server.graph.unlock import unlocked
+from backlit_server.graph.spelling.unlock import unlocked
 from bare import ask, stored
 
 rng = np.random.default_rng(53)

@@ -17,8 +17,8 @@ import backlit
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import tensors_in, to_array, to_tensor
 from backlit_server.graph import differentiate
-from backlit_server.graph.guided import GUIDED
-from backlit_server.graph.relevance import lrp_epsilon, lrp_z_plus
+from backlit_server.graph.overlays.guided import GUIDED
+from backlit_server.graph.overlays.relevance import lrp_epsilon, lrp_z_plus
 from backlit_server.graph.vjp import VJPS
 
 sys.path.insert(0, str(Path(__file__).parent))

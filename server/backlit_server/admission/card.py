@@ -10,7 +10,8 @@ from backlit_proto.errors import BacklitError
 from backlit_proto.tensors import DTYPES
 from backlit_server.admission.mismatch import mismatch
 from backlit_server.engine.models import OpenModel
-from backlit_server.graph import Layer, Scores, Spec, tasks
+from backlit_server.graph import Layer, Scores, Spec
+from backlit_server.graph.reading import tasks
 from backlit_server.methods import METHODS
 
 LAYOUTS = {"NCHW": pb.LAYOUT_NCHW, "NHWC": pb.LAYOUT_NHWC, "": pb.LAYOUT_UNSPECIFIED}

@@ -6,11 +6,11 @@ from typing import Any
 
 from onnx import ModelProto, NodeProto
 
-from backlit_server.graph.definition import Definition
 from backlit_server.graph.gradient_path import label
-from backlit_server.graph.lowering import FUSED, QUANTISED
+from backlit_server.graph.lowering.table import FUSED, QUANTISED
 from backlit_server.graph.opening import is_defined
-from backlit_server.graph.reads import subgraphs
+from backlit_server.graph.rules.definition import Definition
+from backlit_server.graph.spelling.reads import subgraphs
 from backlit_server.graph.stops import FLAT, REFUSED, UNKNOWN
 from backlit_server.graph.vjp import REPLAYED, ROUNDED, VJPS
 

@@ -18,7 +18,7 @@ from backlit_server.engine.files import ModelFile, read
 from backlit_server.engine.opening import open_model
 from backlit_server.engine.runtime import Runtime
 from backlit_server.graph.gradient_path import label
-from backlit_server.graph.lowering import QUANTISED
+from backlit_server.graph.lowering.table import QUANTISED
 from backlit_server.graph.vjp import ROUNDED
 
 EVERYTHING, NOT_ALL, NOTHING = 0, 1, 2  # what of the methods works

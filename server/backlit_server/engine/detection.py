@@ -10,7 +10,7 @@ from backlit_server.engine.boxes import Convention, corners, overlaps, settled
 from backlit_server.engine.targets import Detection, Row
 from backlit_server.engine.views import View
 from backlit_server.engine.wanted import Kept, Near
-from backlit_server.graph.tasks import DETECTION
+from backlit_server.graph.reading.tasks import DETECTION
 
 APART = 0.5  # overlap from which on two boxes are of one thing
 SOFTMAX = ("LogSoftmax", "Softmax")

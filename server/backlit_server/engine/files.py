@@ -18,7 +18,7 @@ from onnx import AttributeProto, NodeProto, TensorProto, helper
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto import parts
 from backlit_proto.errors import BadModel, CorruptModel, UnknownModel
-from backlit_server.graph.naming import name_apart
+from backlit_server.graph.spelling.naming import name_apart
 
 FIT = 1 << 30  # bytes up to which a model is brought together; it is copied now and then
 MOST = (1 << 31) - 1  # bytes that a message can have

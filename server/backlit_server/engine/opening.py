@@ -15,8 +15,8 @@ from backlit_server.engine.runtime import Runtime
 from backlit_server.engine.trial import same, sample
 from backlit_server.graph.method import SEED
 from backlit_server.graph.narrow import CLASSES
+from backlit_server.graph.spelling.unlock import unlocked
 from backlit_server.graph.tiling import TARGETS, WHOLE
-from backlit_server.graph.unlock import unlocked
 from backlit_server.methods import DEFAULT_METHOD
 
 MOST_MODELS = 16  # open at once; the one asked longest ago goes first

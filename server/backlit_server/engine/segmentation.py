@@ -8,7 +8,7 @@ from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.engine.targets import Row
 from backlit_server.engine.views import View
 from backlit_server.engine.wanted import Masked
-from backlit_server.graph.tasks import REGRESSION, SEGMENTATION
+from backlit_server.graph.reading.tasks import REGRESSION, SEGMENTATION
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from backlit_server.engine import classes, detection, segmentation, similarity
 from backlit_server.engine.targets import NO_CLASS, Row
 from backlit_server.engine.views import View
 from backlit_server.engine.wanted import BEST, Combined, Element, Kept, Masked, Near, Similar, Wanted
-from backlit_server.graph.tasks import CLASSIFICATION, DETECTION, EMBEDDING, OTHER, REGRESSION, SEGMENTATION
+from backlit_server.graph.reading.tasks import CLASSIFICATION, DETECTION, EMBEDDING, OTHER, REGRESSION, SEGMENTATION
 
 
 def rows(wanted: Sequence[Wanted], views: Iterable[View]) -> list[Row]:

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from onnx import ModelProto, helper
 
 from backlit_proto.errors import NotExplainable
-from backlit_server.graph.default_layer import default_layer
-from backlit_server.graph.following import follow
-from backlit_server.graph.head import OTHER, Head, head
-from backlit_server.graph.layers import Layer, layers, sizes
-from backlit_server.graph.layout import layout
-from backlit_server.graph.levels import Level, holding, levels
-from backlit_server.graph.paths import on_paths
-from backlit_server.graph.places import ORDERS, Places
-from backlit_server.graph.rewritten import Arithmetic, arithmetic
-from backlit_server.graph.scores import Scores, all_scores, named
-from backlit_server.graph.sized import Sized, sized
-from backlit_server.graph.tape import opset_of
-from backlit_server.graph.view import View, view_in_order, view_of_tokens
-from backlit_server.graph.wayback import SELECTIONS
-from backlit_server.graph.wiring import Wiring, wiring
+from backlit_server.graph.reading.default_layer import default_layer
+from backlit_server.graph.reading.following import follow
+from backlit_server.graph.reading.head import OTHER, Head, head
+from backlit_server.graph.reading.layers import Layer, layers, sizes
+from backlit_server.graph.reading.layout import layout
+from backlit_server.graph.reading.levels import Level, holding, levels
+from backlit_server.graph.reading.paths import on_paths
+from backlit_server.graph.reading.places import ORDERS, Places
+from backlit_server.graph.reading.scores import Scores, all_scores, named
+from backlit_server.graph.reading.sized import Sized, sized
+from backlit_server.graph.reading.view import View, view_in_order, view_of_tokens
+from backlit_server.graph.reading.wayback import SELECTIONS
+from backlit_server.graph.reading.wiring import Wiring, wiring
+from backlit_server.graph.recording.tape import opset_of
+from backlit_server.graph.spelling.rewritten import Arithmetic, arithmetic
 
 LAYOUTS = ORDERS[4]  # of axes that say themselves where rows and columns are
 CHOOSE = SELECTIONS | {"NonMaxSuppression"}

@@ -8,9 +8,9 @@ from backlit_proto.errors import BadQuestion, NotDifferentiable
 from backlit_server.graph.canonical import canonical
 from backlit_server.graph.gradient_path import depends, path_between, refusal
 from backlit_server.graph.opening import with_rules
-from backlit_server.graph.reads import names_in
-from backlit_server.graph.sym import FLOATS, Sym
-from backlit_server.graph.tape import Tape, value_info
+from backlit_server.graph.recording.sym import FLOATS, Sym
+from backlit_server.graph.recording.tape import Tape, value_info
+from backlit_server.graph.spelling.reads import names_in
 from backlit_server.graph.vjp import VJPS, Rule
 from backlit_server.graph.walk import backward
 

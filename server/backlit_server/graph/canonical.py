@@ -18,17 +18,17 @@ from onnx import (
 )
 
 from backlit_proto.errors import BadModel
-from backlit_server.graph.annotations import annotate
-from backlit_server.graph.aside import external, put_back, set_aside
-from backlit_server.graph.attempt import attempt
-from backlit_server.graph.hoist import hoist
-from backlit_server.graph.lower import claim, lower
-from backlit_server.graph.naming import name_apart
-from backlit_server.graph.reads import subgraphs
-from backlit_server.graph.rewritten import note
-from backlit_server.graph.settle import settled
-from backlit_server.graph.sort import sort
-from backlit_server.graph.tape import opset_of
+from backlit_server.graph.lowering.lower import claim, lower
+from backlit_server.graph.recording.tape import opset_of
+from backlit_server.graph.spelling.annotations import annotate
+from backlit_server.graph.spelling.aside import external, put_back, set_aside
+from backlit_server.graph.spelling.attempt import attempt
+from backlit_server.graph.spelling.hoist import hoist
+from backlit_server.graph.spelling.naming import name_apart
+from backlit_server.graph.spelling.reads import subgraphs
+from backlit_server.graph.spelling.rewritten import note
+from backlit_server.graph.spelling.settle import settled
+from backlit_server.graph.spelling.sort import sort
 
 OPSET, NEWEST_OPSET = 21, 26  # what the rules are written for, what ONNX Runtime 1.31 loads
 IR, NEWEST_IR = 10, 13

@@ -11,10 +11,10 @@ from difflib import get_close_matches
 from onnx import ModelProto
 
 from backlit_proto.errors import BadQuestion, NotExplainable
-from backlit_server.graph.layers import rounded
-from backlit_server.graph.paths import on_paths
-from backlit_server.graph.tape import value_info
-from backlit_server.graph.wiring import Wiring, wiring
+from backlit_server.graph.reading.layers import rounded
+from backlit_server.graph.reading.paths import on_paths
+from backlit_server.graph.reading.wiring import Wiring, wiring
+from backlit_server.graph.recording.tape import value_info
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from math import prod
 from onnx import GraphProto, NodeProto, helper
 
 from backlit_server.graph.gradient_path import label
-from backlit_server.graph.reads import subgraphs
-from backlit_server.graph.tape import Kind, kinds_of
+from backlit_server.graph.recording.tape import Kind, kinds_of
+from backlit_server.graph.spelling.reads import subgraphs
 
 Shapes = Sequence[tuple[int, ...]]
 Row = Callable[[Shapes, Shapes, NodeProto], int]

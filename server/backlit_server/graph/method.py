@@ -9,13 +9,13 @@ from onnx import ModelProto, TensorProto, helper
 
 from backlit_server.graph.backward import differentiate
 from backlit_server.graph.cut import Cut
-from backlit_server.graph.formula import with_formula
 from backlit_server.graph.narrow import CLASSES
 from backlit_server.graph.prune import pruned
-from backlit_server.graph.rounding import with_scores_unrounded
-from backlit_server.graph.sym import HALVES
+from backlit_server.graph.reading.rounding import with_scores_unrounded
+from backlit_server.graph.reading.view import View
+from backlit_server.graph.recording.formula import with_formula
+from backlit_server.graph.recording.sym import HALVES
 from backlit_server.graph.tiling import tiled
-from backlit_server.graph.view import View
 from backlit_server.graph.vjp import VJPS, Rule
 
 SEED = "seed"

@@ -6,13 +6,13 @@ from typing import Any
 
 from onnx import FunctionProto, ModelProto, NodeProto, TypeProto, defs, helper, inliner
 
-from backlit_server.graph import recurrent
 from backlit_server.graph.canonical import IR, canonical
 from backlit_server.graph.gradient_path import blockers, path_between
-from backlit_server.graph.schema import attributes_of, defaults
+from backlit_server.graph.recording.schema import attributes_of, defaults
+from backlit_server.graph.recording.sym import Sym
+from backlit_server.graph.recording.tape import Kind, Tape, kinds_of, opset_of, type_proto
+from backlit_server.graph.rules import recurrent
 from backlit_server.graph.stops import REFUSED
-from backlit_server.graph.sym import Sym
-from backlit_server.graph.tape import Kind, Tape, kinds_of, opset_of, type_proto
 from backlit_server.graph.vjp import Rule
 
 OPENED = "backlit.opened"  # the domain of functions while they are written out; none is left in the result

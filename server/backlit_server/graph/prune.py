@@ -4,8 +4,8 @@ from collections.abc import Collection
 
 from onnx import ModelProto
 
-from backlit_server.graph.reads import reads
-from backlit_server.graph.tape import kinds_of, value_info
+from backlit_server.graph.recording.tape import kinds_of, value_info
+from backlit_server.graph.spelling.reads import reads
 
 
 def pruned(model: ModelProto, outputs: Collection[str]) -> ModelProto:

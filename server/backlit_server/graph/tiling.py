@@ -1,7 +1,7 @@
 """Each image once a target: a head takes the features of the whole batch, and repeats them inside the graph.
 
 Rows are (image, target) pairs, images outer, targets inner, and every image has as many targets. A
-formula that sums over the channels need not repeat the features at all (contraction.py).
+formula that sums over the channels need not repeat the features at all (recording/contraction.py).
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 if TYPE_CHECKING:
-    from backlit_server.graph.sym import Sym
+    from backlit_server.graph.recording.sym import Sym
 
 TARGETS = "targets"  # int64 [1]: how many there are an image
 WHOLE = "batch/"  # before the name of a crossing tensor as it comes in: all images, not yet rows

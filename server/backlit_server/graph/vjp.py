@@ -4,10 +4,10 @@ A row is a function of the gradient `g` of the node's output, the output `y`, th
 schema's defaults); it returns one gradient for each input, or a single one where there is only one to give. None
 says that the derivative is zero; a function in place of a gradient is called only if that gradient is wanted. Where the
 operator's schema allows several outputs, `g` and `y` are tuples, with None for what is absent. Rows need not undo
-broadcasting, nor repeat what they left small: the walk does (broadcast.py). A row may also be, or return, a Definition:
-the operator written with others, whose rows then give its gradients.
+broadcasting, nor repeat what they left small: the walk does (recording/broadcast.py). A row may also be, or return, a
+Definition: the operator written with others, whose rows then give its gradients.
 
-A variant is this table plus rows: {**VJPS, **GUIDED} (guided.py); they build on rows of this one by `function_of`.
+A variant is this table plus rows: {**VJPS, **GUIDED}; they build on rows of this one by `function_of` (overlays/).
 
 At a kink: Relu'(0) = 0, Abs'(0) = 0, a Clip passes the gradient on its bounds (but for 0 and 6: that is ReLU6, which
 does not), equal maxima share it, a MaxPool gives it to the first.
@@ -19,23 +19,25 @@ from typing import Any
 
 import numpy as np
 
-from backlit_server.graph import rules_control as control
-from backlit_server.graph import rules_conv as conv
-from backlit_server.graph import rules_elementwise as elementwise
-from backlit_server.graph import rules_fourier as fourier
-from backlit_server.graph import rules_linear as linear
-from backlit_server.graph import rules_moves as moves
-from backlit_server.graph import rules_norm as norm
-from backlit_server.graph import rules_pool as pool
-from backlit_server.graph import rules_quantised as quantised
-from backlit_server.graph import rules_sampling as sampling
-from backlit_server.graph import rules_scatter as scatter
-from backlit_server.graph import rules_tables as tables
-from backlit_server.graph.definition import Definition
-from backlit_server.graph.masks import where_positive
-from backlit_server.graph.rules_deform import deform_conv
-from backlit_server.graph.rules_reduce import product, reduction, shared
-from backlit_server.graph.rules_resize import resize
+from backlit_server.graph.rules import (
+    control,
+    conv,
+    elementwise,
+    fourier,
+    linear,
+    moves,
+    norm,
+    pool,
+    quantised,
+    sampling,
+    scatter,
+    tables,
+)
+from backlit_server.graph.rules.definition import Definition
+from backlit_server.graph.rules.deform import deform_conv
+from backlit_server.graph.rules.masks import where_positive
+from backlit_server.graph.rules.reduce import product, reduction, shared
+from backlit_server.graph.rules.resize import resize
 
 Rule = Callable[..., Any] | Definition
 

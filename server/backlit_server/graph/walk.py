@@ -8,14 +8,14 @@ from typing import Any
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from backlit_proto.errors import NotDifferentiable
-from backlit_server.graph.bodies import captured, captures, closed, standing
-from backlit_server.graph.broadcast import fitted
-from backlit_server.graph.definition import Definition
 from backlit_server.graph.gradient_path import Blocker, Path, blockers, label, name_of, path_between
 from backlit_server.graph.opening import with_rules
-from backlit_server.graph.schema import arity, attributes_of
-from backlit_server.graph.sym import Sym
-from backlit_server.graph.tape import Kind, Tape, kinds_of, value_info
+from backlit_server.graph.recording.broadcast import fitted
+from backlit_server.graph.recording.schema import arity, attributes_of
+from backlit_server.graph.recording.sym import Sym
+from backlit_server.graph.recording.tape import Kind, Tape, kinds_of, value_info
+from backlit_server.graph.rules.definition import Definition
+from backlit_server.graph.spelling.bodies import captured, captures, closed, standing
 from backlit_server.graph.vjp import Rule
 
 Rules = Mapping[str, Rule]

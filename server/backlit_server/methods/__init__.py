@@ -8,7 +8,7 @@ A method is a formula over named tensors, and the names it takes are what it nee
     scores    (rows, classes)                  before a final softmax or sigmoid
 
 Keyword-only arguments are the method's parameters. Formulas use numpy's method names, so
-that the same line runs on arrays and is appended to the ONNX graph (graph/sym.py).
+that the same line runs on arrays and is appended to the ONNX graph (graph/recording/sym.py).
 """
 
 import functools

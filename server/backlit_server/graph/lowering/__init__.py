@@ -1,0 +1,1 @@
+"""Quantised and fused operators, written in standard ones."""

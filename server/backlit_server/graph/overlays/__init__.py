@@ -1,0 +1,1 @@
+"""Other tables to differentiate by: rows laid over VJPS, and relevance."""

@@ -1,0 +1,1 @@
+"""Writing graphs: nodes appended one by one, tensors that behave like arrays."""

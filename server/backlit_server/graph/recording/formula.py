@@ -1,0 +1,43 @@
+"""A formula that also runs on arrays, appended to a graph: its result is computed where the model runs."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from onnx import ModelProto, shape_inference
+
+from backlit_proto.errors import BadQuestion
+from backlit_server.graph.recording.sym import Sym
+from backlit_server.graph.recording.tape import Tape, kinds_of
+
+
+def with_formula(
+    model: ModelProto,
+    formula: Callable[..., Any],
+    tensors: Mapping[str, str],
+    output: str | Sequence[str] = "heatmap",
+    **parameters: Any,
+) -> ModelProto:
+    """The model with formula(**tensors, **parameters) as a further output, or one output for each result.
+
+    `tensors` maps the formula's arguments to tensors of the model (inputs, outputs or inner ones).
+    """
+    names = [output] if isinstance(output, str) else list(output)
+    tape = Tape(_typed(model, tensors.values()), "formula/")
+    for name in names:
+        if not tape.reserve(name):
+            raise BadQuestion(f"the model already has a tensor {name!r}; choose another name for the formula's result")
+    made = formula(**{argument: Sym(tape, name) for argument, name in tensors.items()}, **parameters)
+    results = made if isinstance(made, tuple) else (made,)
+    return tape.finish({name: result.name for name, result in zip(names, results, strict=True)})
+
+
+def _typed(model: ModelProto, names: Collection[str]) -> ModelProto:
+    """A copy of the model that says the types of these tensors."""
+    known = dict(kinds_of(model.graph))
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    inferred = copy if all(name in known for name in names) else shape_inference.infer_shapes(copy, data_prop=True)
+    lost = [name for name in names if name not in dict(kinds_of(inferred.graph))]
+    if lost:
+        raise BadQuestion(f"the model has no tensor {', '.join(map(repr, lost))}")
+    return inferred

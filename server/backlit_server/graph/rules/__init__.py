@@ -1,0 +1,1 @@
+"""Rules, by kind of operator; the table is vjp.py."""
