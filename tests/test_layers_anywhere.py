@@ -1,5 +1,6 @@
 """Any float tensor can be the layer: the head's gradient there is the slope of the scores, whatever else crosses."""
 
+import math
 from functools import cache
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
 
 import plain
 from backlit_server.graph import cut, differentiate
@@ -33,9 +35,12 @@ LAYERS = {
     ("ultraface-rfb320", "314"): 1,
 }
 # fmt: on
-STEPS = (1e-2, 1e-3, 1e-4, 1e-5)
-ROUNDED = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
-STRIDE = 7  # of the tensors of a model, every so many
+# Shares of the tensor's length: so small that hardly a kink lies between, or so large that what is faint shows.
+STEPS = (1.0, 1e-1, 1e-3, 1e-5, 1e-7)
+ROUNDED = (1e-2, 3e-3, 1e-3, 3e-4)
+MOST = 24  # tensors of a model, from its first to its last
+FAINT = "/xca/"  # the attention of EdgeNeXt, untrained: scaled by 1e-12, less than double precision can tell apart
+STAIRS = ("efficientnet-lite0-qdq-int8", "squeezenet11-qdq-int8", "squeezenet11-qoperator")  # no slope but zero
 
 
 @pytest.mark.parametrize(("name", "layer"), LAYERS)
@@ -46,17 +51,17 @@ def test_the_gradient_inside_a_network_is_the_slope_of_the_scores(shared: Path, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("name", [name for name in CLASSIFIERS if name not in STAIRS])
 def test_so_it_is_everywhere(shared: Path, name: str) -> None:
     """In single precision where that is enough, else in double."""
     wires, scores = wiring(model_of(shared, name)), anatomy_of(shared, name).scores.name
     path = on_paths(wires, scores)
-    layers = [n for node in wires.nodes for n in node.output if n in path and wires.float(n) and n != scores]
-    for layer in layers[::STRIDE]:
+    tensors = [n for node in wires.nodes for n in node.output if n in path and wires.float(n) and n != scores]
+    layers = [n for n in tensors if FAINT not in n]
+    for layer in layers[:: -(-len(layers) // MOST)]:
         made, crossing, seed = cut_at(shared, name, layer)
-        single = plain.session(made.head)
-        if slope_error(lambda given, run=single.run: run(None, given)[0], made, crossing, seed, ROUNDED) > 1e-2:
-            assert slope_error(doubled(made.head), made, crossing, seed, STEPS) < 1e-3, layer
+        if slope_error(single(made.head), made, crossing, seed, ROUNDED) > 1e-2:
+            assert slope_error(doubled(made.head), made, crossing, seed, STEPS) < 5e-3, layer
 
 
 Crossing = dict[str, np.ndarray]
@@ -98,9 +103,25 @@ def slope_error(scores, made: Cut, crossing: Crossing, seed: np.ndarray, steps: 
     for step in steps:
         move = step * max(float(np.linalg.norm(at)), 1e-3) * gradient / length
         ends = [at + sign * move for sign in (1, -1)]
-        up, down = (np.asarray(scores(crossing | {made.layer: end.astype(at.dtype)}), np.float64) for end in ends)
+        up, down = (np.asarray(scores(crossing | {made.layer: end}), np.float64) for end in ends)
         errors.append(abs(np.vdot(seed, up - down) / (2 * np.linalg.norm(move)) / length - 1))
     return min(errors)
+
+
+class Erf(OpRun):
+    """In double precision: onnx's own has single."""
+
+    op_domain = ""
+
+    def _run(self, x: np.ndarray) -> tuple[np.ndarray]:
+        return (np.vectorize(math.erf, otypes=[np.float64])(x),)
+
+
+def single(head: onnx.ModelProto):
+    """The head's scores, computed by ONNX Runtime as they are when a model is served."""
+    session = plain.session(head)
+    dtypes = {i.name: np.int64 if "int64" in i.type else np.float32 for i in session.get_inputs()}
+    return lambda given: session.run(None, {name: array.astype(dtypes[name]) for name, array in given.items()})[0]
 
 
 def doubled(head: onnx.ModelProto):
@@ -110,7 +131,9 @@ def doubled(head: onnx.ModelProto):
     for tensor in twin.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
-    evaluator = ReferenceEvaluator(twin)
+    for cast in (a for node in twin.graph.node if node.op_type == "Cast" for a in node.attribute if a.name == "to"):
+        cast.i = onnx.TensorProto.DOUBLE if cast.i == onnx.TensorProto.FLOAT else cast.i
+    evaluator = ReferenceEvaluator(twin, new_ops=[Erf])
 
     def scores(given: Crossing) -> np.ndarray:
         floats = {name: array.astype(np.float64) for name, array in given.items() if array.dtype == np.float32}
