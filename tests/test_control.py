@@ -196,6 +196,15 @@ def test_a_gradient_through_a_scan_can_be_differentiated_again() -> None:
     assert_slopes(once, ["s", "grad/y"], {**filled(feeds), "grad/y": random("g", (2,))})
 
 
+def test_a_scan_of_opset_8_has_a_batch_axis() -> None:
+    net = parser.parse_model("""<ir_version: 4, opset_import: ["" : 8]>
+        net (float[3,2] s, float[3,4,2] x) => (float[3,2] y, float[3,4,2] z) {
+            y, z = Scan("", s, x) <num_scan_inputs = 1, directions = [1],
+                body = b (float[2] a, float[2] p) => (float[2] c, float[2] d) { c = Mul(a, p) d = Exp(c) }> }""")
+    feeds = {"s": random("s", (3, 2)).astype(np.float32), "x": random("x", (3, 4, 2)).astype(np.float32)}
+    assert_slopes(net, ["s", "x"], feeds, step=1e-3, tolerance=1e-3)
+
+
 def test_a_branch_that_is_known_takes_the_place_of_its_if() -> None:
     net = model("""(float[2,3] x) => (float[2,3] y) {
         n = Size(x)  six = Constant<value = int64 {6}>()  c = Equal(n, six)
@@ -245,6 +254,15 @@ def test_a_state_that_grows_in_a_loop_of_unknown_length_is_refused() -> None:
             d = Concat<axis = 0>(a, a) h = Identity(g) }> }""")
     with pytest.raises(NotDifferentiable, match=r"Loop \(grows\): the state 'a' may change its shape.*fixed number"):
         differentiate(net, ["y"], ["x"])
+
+
+def test_fused_operators_in_bodies_are_written_in_standard_ones() -> None:
+    net = parser.parse_model("""<ir_version: 10, opset_import: ["" : 21, "com.microsoft" : 1]>
+        net (float[2,3] x, bool c) => (float[2,3] y) {
+            y = If(c) <then_branch = t () => (float[2,3] a) { a = com.microsoft.QuickGelu<alpha = 1.5>(x) },
+                       else_branch = e () => (float[2,3] b) { b = Neg(x) }> }""")
+    made = assert_slopes(net, ["x"], {"x": random("x", (2, 3)).astype(np.float32), "c": YES}, step=1e-2, tolerance=1e-3)
+    assert not any(node.domain for branch in made.graph.node[0].attribute for node in branch.g.node)
 
 
 @pytest.mark.parametrize("rate", [16000, 8000])

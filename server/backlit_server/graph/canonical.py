@@ -23,6 +23,7 @@ from backlit_server.graph.recording.tape import opset_of
 from backlit_server.graph.spelling.annotations import annotate
 from backlit_server.graph.spelling.aside import external, put_back, set_aside
 from backlit_server.graph.spelling.attempt import attempt
+from backlit_server.graph.spelling.batched_scan import hide, unbatch
 from backlit_server.graph.spelling.hoist import hoist
 from backlit_server.graph.spelling.naming import name_apart
 from backlit_server.graph.spelling.reads import subgraphs
@@ -32,6 +33,7 @@ from backlit_server.graph.spelling.sort import sort
 
 OPSET, NEWEST_OPSET = 21, 26  # what the rules are written for, what ONNX Runtime 1.31 loads
 IR, NEWEST_IR = 10, 13
+PLAIN_SCAN = 9  # before this opset Scan had a batch axis
 FLAT_SOFTMAX = 13  # before this opset Softmax worked on a matrix, whatever the rank of its input
 MAIN_DOMAIN = ("", "ai.onnx")
 ANONYMOUS = ("", "?", "-1", "None")  # how exporters spell a dimension they know nothing of
@@ -154,11 +156,14 @@ def _without_group_normalization(model: ModelProto) -> ModelProto:
 def _converted(model: ModelProto) -> ModelProto:
     version, ir_version = opset_of(model), model.ir_version
     others = [o for o in model.opset_import if o.domain]
+    if version < PLAIN_SCAN:
+        hide(model, _convert)
     if version < FLAT_SOFTMAX:  # the first conversion is for its shapes: where the rank is known, Softmax stays alone
         _learn_shapes(model, _convert(model))
     if version < OPSET:
         model = _convert(model)
         model.ir_version = ir_version
+    unbatch(model)
     main = OperatorSetIdProto(domain="", version=max(version, OPSET))
     del model.opset_import[:]
     model.opset_import.extend([main, *others])

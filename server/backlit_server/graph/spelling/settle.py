@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from onnx import GraphProto, ModelProto, TensorProto, TypeProto
 
+from backlit_server.graph.lowering.lower import lower
 from backlit_server.graph.recording.tape import kinds_of
 from backlit_server.graph.spelling.bodies import bodied, standing
 from backlit_server.graph.spelling.fold import fold
@@ -33,7 +34,9 @@ def _settle_bodies(light: ModelProto, weights: Mapping[str, TensorProto], untouc
     for node in bodied(light.graph):
         for body in subgraphs(node):
             before = _told(body)
-            model = settled(standing(body, light, kinds, given.get), weights, untouched)
+            model = standing(body, light, kinds, given.get)
+            lower(model)
+            model = settled(model, weights, untouched)
             _take(body, model.graph)
             light.graph.initializer.extend(t for t in model.graph.initializer if t.name not in given)
             found |= _told(body) > before
