@@ -24,9 +24,9 @@ def matmul(g: Array, y: Array, a: Array, b: Array) -> tuple[Callable[[], Array],
         return made.op("Squeeze", [-2]) if a.rank == 1 else made
 
     def right() -> Array:
-        if b.rank == 2 and a.rank > 2:  # one product of tall matrices rather than many, summed
+        if b.rank == 2 and (a.kind.shape is None or a.rank > 2):  # one product of tall matrices, not a sum of many
             tall, other = (t.op("Flatten", axis=-1) for t in (a, g))
-            return tall.swapaxes(0, 1) @ other
+            return tall.transpose(1, 0) @ other
         rows = a.op("Unsqueeze", [0]) if a.rank == 1 else a
         made = rows.swapaxes(-1, -2) @ full()
         return made.op("Squeeze", [-1]) if b.rank == 1 else made

@@ -54,6 +54,6 @@ def _around(node: NodeProto) -> NodeProto:
         num_scan_inputs=given["num_scan_inputs"],
         scan_input_directions=given.get("directions"),
     )
-    values = ([helper.make_empty_tensor_value_info(name) for name in names] for names in (pieces, results))
-    body = helper.make_graph([inner], "one of the batch", *values)
+    read, made = ([helper.make_empty_tensor_value_info(name) for name in names] for names in (pieces, results))
+    body = helper.make_graph([inner], "one of the batch", read, made)
     return helper.make_node("Scan", inputs, node.output, node.name, body=body, num_scan_inputs=len(pieces))
