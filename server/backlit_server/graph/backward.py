@@ -10,7 +10,7 @@ from backlit_server.graph.gradient_path import depends, path_between, refusal
 from backlit_server.graph.opening import with_rules
 from backlit_server.graph.recording.sym import FLOATS, Sym
 from backlit_server.graph.recording.tape import Tape, value_info
-from backlit_server.graph.spelling.reads import names_in
+from backlit_server.graph.spelling.bodies import names_made
 from backlit_server.graph.vjp import VJPS, Rule
 from backlit_server.graph.walk import backward
 
@@ -44,8 +44,9 @@ def _as_asked(made: ModelProto, model: ModelProto) -> ModelProto:
 
 
 def _check(tape: Tape, outputs: Sequence[str], wrt: Sequence[str]) -> None:
+    names = set(names_made(tape.model.graph))
     for name in (*outputs, *wrt):
-        if name not in names_in(tape.model.graph):
+        if name not in names:
             raise BadQuestion(f"the model has no tensor {name!r}; its inputs are {_inputs(tape.model)}")
         if name not in tape.kinds or tape.kinds[name].dtype not in FLOATS:
             raise NotDifferentiable(f"{name!r} does not hold floating-point numbers, so it has no gradient")
