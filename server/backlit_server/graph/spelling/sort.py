@@ -3,14 +3,17 @@
 from onnx import GraphProto
 
 from backlit_proto.errors import BadModel
-from backlit_server.graph.spelling.reads import reads
+from backlit_server.graph.spelling.reads import reads, subgraphs
 
 
 def sort(graph: GraphProto) -> None:
-    """Sorts the nodes topologically, in place, and leaves them alone where they are sorted already.
+    """Sorts the nodes topologically, in place, those in bodies too, and leaves them alone where they are sorted already.
 
     A name that nothing makes is no obstacle here: onnx.checker says that better. BadModel for a circle.
     """
+    for node in graph.node:
+        for body in subgraphs(node):
+            sort(body)
     makers = {name: k for k, node in enumerate(graph.node) for name in node.output if name}
     waits = [{makers[name] for name in reads(node) if name in makers} for node in graph.node]
     if all(not waiting or max(waiting) < k for k, waiting in enumerate(waits)):
