@@ -7,7 +7,7 @@ from backlit_server.graph.spelling.reads import reads, subgraphs
 
 
 def sort(graph: GraphProto) -> None:
-    """Sorts the nodes topologically, in place, those in bodies too, and leaves them alone where they are sorted already.
+    """Sorts the nodes topologically, in place, those in bodies too; leaves them alone where they are sorted already.
 
     A name that nothing makes is no obstacle here: onnx.checker says that better. BadModel for a circle.
     """
