@@ -1,6 +1,6 @@
 """A formula as the body of a Scan: what it is given are tensors of the body, what it reads besides is captured."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from onnx import ModelProto, helper
 
@@ -20,13 +20,10 @@ def scanned(
     that way.
     """
     tape = firsts[0].tape
-    model = ModelProto(ir_version=tape.model.ir_version, opset_import=[helper.make_opsetid("", tape.opset)])
-    inner = Tape(model, f"{tape.name('turn')}/")
     formal = {tape.name("state"): x.kind for x in firsts}
     formal |= {tape.name("piece"): Kind(x.dtype, x.shape[1:]) for x in streams}
     around = {x.name: x.kind for x in captured if x is not None}
-    for name, kind in (formal | around).items():
-        inner.add_input(name, kind)
+    inner = _inner(tape, formal | around)
     given = [Sym(inner, name) for name in formal]
     after, told = turn(
         given[: len(firsts)], given[len(firsts) :], [None if x is None else Sym(inner, x.name) for x in captured]
@@ -43,3 +40,12 @@ def scanned(
     )
     *finals, pieces = (Sym(tape, name) for name in names)
     return finals, pieces
+
+
+def _inner(tape: Tape, kinds: Mapping[str, Kind]) -> Tape:
+    """A tape for a body, which reads tensors of these kinds."""
+    model = ModelProto(ir_version=tape.model.ir_version, opset_import=[helper.make_opsetid("", tape.opset)])
+    inner = Tape(model, f"{tape.name('turn')}/")
+    for name, kind in kinds.items():
+        inner.add_input(name, kind)
+    return inner

@@ -75,17 +75,16 @@ def _recurrent(
     if layout:  # the batch comes first
         x, firsts = x.swapaxes(0, 1), [None if state is None else state.swapaxes(0, 1) for state in firsts]
     ways, count = BACKWARD[direction], len(network.functions)
-    names = activations or [name for name, _ in network.functions * len(ways)]
-    clips = [clip if bounded else None for _, bounded in network.functions * len(ways)]
-    functions = cells.functions_of(names[: len(clips)], activation_alpha, activation_beta, clips)
-    told, lasts = [], []
+    default, bounded = zip(*network.functions * len(ways), strict=True)
+    clips = [clip if bound else None for bound in bounded]
+    functions = cells.functions_of((activations or default)[: len(clips)], activation_alpha, activation_beta, clips)
+    lasts = []
     for k, backward in enumerate(ways):
         own = functions[count * k : count * (k + 1)]
         part, start = ([None if t is None else t[k] for t in of] for of in (weights, firsts))
         last, ys = _one_way(network, own, x, part, lengths, start, backward)
-        told.append(ys[:, None])
-        lasts.append([state[None] for state in last])
-    y, *last = _joined(told, 1), *(_joined(state, 0) for state in zip(*lasts, strict=True))
+        lasts.append([ys[:, None], *(state[None] for state in last)])
+    y, *last = (_joined(parts, int(k == 0)) for k, parts in enumerate(zip(*lasts, strict=True)))
     return (y.transpose(2, 0, 1, 3), *(state.swapaxes(0, 1) for state in last)) if layout else (y, *last)
 
 
