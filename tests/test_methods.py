@@ -68,6 +68,44 @@ def test_maps_are_linear_in_the_number_of_rows(name):
     assert np.allclose(by_name(name, A, G), alone)
 
 
+def test_grad_cam_elementwise_drops_what_speaks_against_the_target_map_by_map():
+    assert np.allclose(by_name("grad-cam-elementwise", A, G), np.maximum(G * A, 0).sum(axis=1))
+
+
+def test_saliency_and_gradient_x_input_are_their_definitions():
+    assert np.allclose(by_name("saliency", G), np.abs(G).max(axis=1))
+    assert np.allclose(METHODS["saliency"].formula(G, channels="sum"), np.abs(G).sum(axis=1))
+    assert np.allclose(METHODS["saliency"].formula(G, channels="mean", signed=True), G.mean(axis=1))
+    assert np.allclose(by_name("gradient-x-input", A, G), (A * G).sum(axis=1))
+
+
+def test_eigen_cam_is_the_projection_on_the_first_singular_vector_with_more_for_more():
+    for image, heatmap in zip(A, by_name("eigen-cam", A), strict=True):
+        places = image.reshape(5, -1).T
+        expected = places @ np.linalg.svd(places)[2][0]
+        expected *= np.sign((expected * places.sum(1)).sum())
+        assert np.allclose(heatmap.ravel(), expected)
+
+
+def test_fem_keeps_places_far_above_the_mean_of_their_channel():
+    features = rng.random((1, 3, 8, 8)) ** 8
+    expected = sum(a.mean() * (a > a.mean() + 2 * a.std()) for a in features[0])
+    assert np.allclose(by_name("fem", features)[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"channels": "median"}, "saliency: parameter channels must be one of max, mean, sum, not 'median'"),
+        ({"signed": 1.0}, "saliency: parameter signed must be true or false, not 1.0"),
+    ],
+    ids=str,
+)
+def test_a_parameter_of_the_wrong_kind_is_refused_with_the_right_one(given: dict, message: str):
+    with pytest.raises(BadQuestion, match=f"^{message}$"):
+        bind("saliency", given)
+
+
 def test_feature_maps_come_in_the_order_asked_for():
     assert np.array_equal(METHODS["feature-maps"].formula(A, channels=(3, 0)), A[:, [3, 0]])
 

@@ -121,6 +121,17 @@ def test_only_the_hot_part_of_a_photo_changes_and_the_unseen_part_is_dimmed():
     assert (drawn[:, :50] < 128).all()
 
 
+def test_a_few_outliers_of_a_fine_map_do_not_leave_the_rest_in_the_dark():
+    photo = np.full((100, 100, 3), 128, np.uint8)
+    fine = np.zeros((100, 100), np.float32)
+    fine[:, 50:] = 1
+    fine[0, 0] = 1000
+    drawn = blend(photo, explained(fine)).astype(int)
+    assert abs(drawn[50, 75] - 128).max() > 60
+    coarse = np.array([[1000.0, 1], [0, 1]], np.float32)
+    assert abs(blend(photo, explained(coarse)).astype(int)[99, 99] - 128).max() < 5
+
+
 @pytest.mark.parametrize("heatmap", [np.full((3, 3), -1.0), np.zeros((3, 3)), np.zeros((2, 3, 3))])
 def test_a_map_without_anything_positive_leaves_the_photo_as_it_is(heatmap):
     photo = np.random.default_rng(0).integers(0, 256, (30, 30, 3), np.uint8)

@@ -87,16 +87,17 @@ def _no_picture(picture: Path, explanations: Sequence[Explanation], file: Path) 
 
 def _tell(picture: Path, explanations: Sequence[Explanation], file: Path | None) -> None:
     print(picture)
+    width = max((len(e.method) for e in explanations), default=0)
     for e in explanations:
         target = e.subject if e.target is None else f"{e.target:>4} {e.name}"
         probability = "" if math.isnan(e.output) else f"  output {e.output:.3f}"
-        print(f"  {e.method:<12} {target:<28} score {e.score:.2f}{probability}  {e.status}")
+        print(f"  {e.method:<{width}} {target:<28} score {e.score:.2f}{probability}  {e.status}")
         if e.target is not None and e.description:
-            print(f"  {'':<12} {e.description}")
+            print(f"  {'':<{width}} {e.description}")
         if e.detection:
-            print(f"  {'':<12} {', '.join(_about_box(e.detection))}")
+            print(f"  {'':<{width}} {', '.join(_about_box(e.detection))}")
         if e.note:
-            print(f"  {'':<12} {e.note}")
+            print(f"  {'':<{width}} {e.note}")
     print(f"  -> {file}")
 
 

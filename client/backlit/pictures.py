@@ -33,6 +33,7 @@ TITLE = 0.15  # inches above it, and for each line of text
 LINE = 0.15
 CHARACTERS = 44  # of a title, across a picture
 STRONGEST = 0.75  # opacity of the hottest spot: the photograph stays readable under it
+FINE = 64 * 64  # places of a map, from which on they are pixels rather than regions
 EDGE = 200  # of the picture's shorter side: the line of a box
 UNSEEN = 0.6  # brightness of what lies outside the model's view
 
@@ -78,14 +79,25 @@ def blend(
     photo = load(picture).astype(np.float32) / 255
     shape = photo.shape[0], photo.shape[1]
     heat = place(flat(explanation.heatmap), seen(shape, explanation.provenance.preprocessing, input_size), shape)
-    hottest = np.nanmax(heat, initial=0)
-    heat = np.maximum(heat, 0) / hottest if hottest > 0 else heat * 0
+    hottest = brightest(flat(explanation.heatmap))
+    heat = np.clip(heat, 0, hottest) / hottest if hottest > 0 else heat * 0
     outside = np.isnan(heat)
     alpha = STRONGEST * np.where(outside, 0, heat)[..., np.newaxis]
     color = matplotlib.colormaps[colors](np.where(outside, 0, heat))[..., :3]
     photo[outside] *= UNSEEN
     drawn = np.rint(255 * (photo * (1 - alpha) + color * alpha)).astype(np.uint8)
     return outlined(drawn, _box_in(shape, explanation, input_size))
+
+
+def brightest(heatmap: np.ndarray) -> float:
+    """The value drawn in full colour: the largest, or of a map of single pixels the 99th percentile above zero.
+
+    A few pixels far above all others would else leave the rest of a gradient in the dark.
+    """
+    positive = heatmap[heatmap > 0]
+    if not positive.size:
+        return 0.0
+    return float(positive.max() if heatmap.size < FINE else np.percentile(positive, 99))
 
 
 def outlined(photo: np.ndarray, box: Sequence[float] | None) -> np.ndarray:

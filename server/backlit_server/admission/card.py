@@ -12,7 +12,7 @@ from backlit_server.admission.mismatch import mismatch
 from backlit_server.engine.models import OpenModel
 from backlit_server.graph import Layer, Scores, Spec
 from backlit_server.graph.reading import tasks
-from backlit_server.methods import METHODS
+from backlit_server.methods import IMAGE, METHODS
 
 LAYOUTS = {"NCHW": pb.LAYOUT_NCHW, "NHWC": pb.LAYOUT_NHWC, "": pb.LAYOUT_UNSPECIFIED}
 HEADS = {
@@ -83,11 +83,14 @@ def _refusals(model: OpenModel) -> Iterator[tuple[str, BacklitError]]:
         defaults = {p.name: p.default for p in row.parameters}
         try:
             backbone = model.backbone(name, "")
-            if row.needs_seed and backbone.cut:
-                # Methods that need the same tensors differ by a few plain operators: one session speaks for all.
-                build = model.head_graph if row.needs in opened else model.head
+            same = (row.at, row.needs)
+            # Modified rules are there for whatever has exact ones, and networks take time to differentiate.
+            if row.needs_seed and backbone.cut and not (row.rules and same in opened):
+                # Methods that need the same tensors differ by a few plain operators: one session speaks for all. For
+                # the image, the self-check opens one.
+                build = model.head_graph if same in opened or row.at == IMAGE else model.head
                 build(backbone.cut, name, defaults)
-                opened.add(row.needs)
+                opened.add(same)
         except BacklitError as error:
             yield name, error
 

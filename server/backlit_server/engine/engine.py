@@ -78,7 +78,7 @@ class Engine:
 
     def _looks(self, question: Question, model: OpenModel, feeds: Tensors, frame: Frames) -> Iterator[Looked]:
         backbone = model.backbone(question.wording.method, question.wording.layer)
-        made = backbone.session.run(feeds)
+        made = feeds | backbone.session.run(feeds)
         scores = model.anatomy.scores
         count, found = images_in(feeds, model.anatomy.inputs), made[scores.name]
         if not found.ndim or len(found) != count:

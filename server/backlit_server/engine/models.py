@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from backlit_proto.errors import NotExplainable
+from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.engine.inputs import expected_image
 from backlit_server.engine.runtime import Runtime, Session
 from backlit_server.engine.trial import batches
@@ -30,7 +30,8 @@ from backlit_server.graph import (
     seeded,
     with_outputs,
 )
-from backlit_server.methods import DEFAULT_METHOD, METHODS
+from backlit_server.graph.overlays.named import RULES
+from backlit_server.methods import DEFAULT_METHOD, IMAGE, METHODS
 
 MOST_SCORES = 8  # other tensors of a model that are explained and kept open; the one opened first goes first
 
@@ -70,7 +71,7 @@ class OpenModel:
         self._explaining: dict[str, OpenModel] = {}
         self._batch = batch
         self._backbones: dict[str, Backbone] = {}
-        self._seeded: dict[tuple[str, bool], onnx.ModelProto] = {}
+        self._seeded: dict[tuple[str, str, bool], onnx.ModelProto] = {}
         self._heads: dict[tuple[str, str, str], Head] = {}
         graph = canonical(file)
         self.anatomy = examine(graph, scores)
@@ -92,6 +93,8 @@ class OpenModel:
         """What a method needs of the forward pass, at a tensor or node by name ("": the default layer)."""
         if not METHODS[method].needs_layer:
             return self._plain()
+        if METHODS[method].at == IMAGE:
+            layer = self._image(method, layer)
         if not (layer or self.anatomy.default_layer):
             raise NotExplainable(f"this model has no layer to look at: {self.anatomy.default_layer_reason}")
         if not layer and self.anatomy.levels:
@@ -101,9 +104,24 @@ class OpenModel:
             made = cut(self._graph, layer, self.anatomy.scores.name, self.anatomy.batched)
             # Asked by the name of its node, a layer is the same tensor and shares its sessions.
             if made.layer not in self._backbones:
-                self._backbones[made.layer] = Backbone(self._open(made.backbone), made)
+                inputs = {spec.name for spec in self.anatomy.inputs}
+                whole = inputs.issuperset(made.crossing)  # what the head takes is what comes in
+                self._backbones[made.layer] = Backbone(
+                    self._plain().session if whole else self._open(made.backbone), made
+                )
             self._backbones[layer] = self._backbones[made.layer]
         return self._backbones[layer]
+
+    def _image(self, method: str, layer: str) -> str:
+        """The image itself, as the layer of methods that look at it."""
+        if self.image is None:
+            raise NotExplainable(f"{method} looks at the image, and the model's input is not one image")
+        image = self.anatomy.inputs[0].name
+        if layer not in ("", image):
+            raise BadQuestion(
+                f"{method} looks at the image, not at a layer: leave out {layer!r}, or use {DEFAULT_METHOD}"
+            )
+        return image
 
     @functools.cached_property
     def _of_levels(self) -> Backbone:
@@ -133,11 +151,12 @@ class OpenModel:
     def head_graph(self, cut: Cut, method: str, parameters: Mapping[str, Any]) -> onnx.ModelProto:
         """The graph of a method at a cut; NotExplainable or NotDifferentiable where there can be none."""
         recipe = self.recipe(cut.layer, method, parameters)
-        gradients = METHODS[method].needs_gradients
-        if (cut.layer, gradients) not in self._seeded:
-            scores = self.anatomy.scores.name
-            self._seeded[cut.layer, gradients] = seeded(narrowed(cut.head, scores), cut.layer, scores, gradients)
-        return method_graph(self._seeded[cut.layer, gradients], cut, self.anatomy.scores.name, recipe)
+        scores, row = self.anatomy.scores.name, METHODS[method]
+        key = (cut.layer, row.rules, row.needs_gradients)
+        if key not in self._seeded:
+            head = narrowed(cut.head, scores)
+            self._seeded[key] = seeded(head, cut.layer, scores, row.needs_gradients, RULES[row.rules])
+        return method_graph(self._seeded[key], cut, scores, recipe)
 
     def recipe(self, layer: str, method: str, parameters: Mapping[str, Any]) -> Recipe:
         """What the graph room needs to know of a method at a layer."""
@@ -175,7 +194,8 @@ class OpenModel:
         if not (backbone.cut and METHODS[method].needs_seed):
             raise NotExplainable(f"{method} is no part of a file: its answer is a tensor of the model itself")
         at, scores = backbone.cut.layer, self.anatomy.scores.name
-        whole = seeded(backbone.cut.backbone, at, scores, METHODS[method].needs_gradients)
+        row = METHODS[method]
+        whole = seeded(backbone.cut.backbone, at, scores, row.needs_gradients, RULES[row.rules])
         whole = explained(whole, at, scores, self.recipe(at, method, parameters))
         made = pruned(whole, {o.name for o in whole.graph.output} - {f"grad/{at}"})
         return annotate(made, self._graph)

@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from backlit_proto.errors import BadQuestion
-from backlit_server.methods import cam, looking
+from backlit_server.methods import cam, gradients, looking, principal
 
 Formula = Callable[..., Any]
+LAYER, IMAGE = "layer", "image"
+EXACT, GUIDED, DECONVNET = "", "guided", "deconvnet"
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,17 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Method:
-    """One row of METHODS; all but the formula is read from its signature and docstring."""
+    """One row of METHODS; what the formula takes is read from its signature and docstring.
+
+    `at`: where its features and grads are, at a LAYER that can be chosen or at the IMAGE. `rules` names the rules that
+    gradients are made by.
+    """
 
     formula: Formula
     parameter_documentation: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ("heatmap",)
+    at: str = LAYER
+    rules: str = EXACT
 
     @functools.cached_property
     def needs(self) -> tuple[str, ...]:
@@ -80,6 +88,11 @@ class Method:
         )
 
 
+SALIENCY = (
+    "What is told of a pixel's channels: the largest (max), their mean, or their sum.",
+    "Whether the sign is kept: whether more or less of a pixel helps the target.",
+)
+
 METHODS: dict[str, Method] = {
     "score": Method(looking.score),
     "feature-maps": Method(looking.feature_maps, ("The channels to return, in this order; none: all of them.",)),
@@ -87,8 +100,15 @@ METHODS: dict[str, Method] = {
     "grad-cam": Method(cam.grad_cam),
     "grad-cam++": Method(cam.grad_cam_plus_plus, outputs=("heatmap", "guarded")),
     "hires-cam": Method(cam.hires_cam),
+    "grad-cam-elementwise": Method(cam.grad_cam_elementwise),
     "layer-cam": Method(cam.layer_cam),
     "xgrad-cam": Method(cam.xgrad_cam),
+    "eigen-cam": Method(principal.eigen_cam),
+    "fem": Method(principal.fem),
+    "saliency": Method(gradients.saliency, SALIENCY, at=IMAGE),
+    "gradient-x-input": Method(gradients.gradient_x_input, at=IMAGE),
+    "guided-backprop": Method(gradients.guided_backprop, SALIENCY, at=IMAGE, rules=GUIDED),
+    "deconvnet": Method(gradients.deconvnet, SALIENCY, at=IMAGE, rules=DECONVNET),
 }
 
 
@@ -132,8 +152,30 @@ def _integers(value: Any) -> tuple[int, ...]:
     return tuple(_integer(v) for v in value)
 
 
-CONVERSIONS: dict[Any, Callable[[Any], Any]] = {int: _integer, tuple[int, ...]: _integers}
-TYPE_NAMES: dict[Any, str] = {int: "a whole number", tuple[int, ...]: "a list of whole numbers"}
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(value)
+    return value
+
+
+def _reduction(value: Any) -> str:
+    if value not in gradients.OVER_CHANNELS:
+        raise ValueError(value)
+    return value
+
+
+CONVERSIONS: dict[Any, Callable[[Any], Any]] = {
+    int: _integer,
+    tuple[int, ...]: _integers,
+    bool: _boolean,
+    gradients.Reduction: _reduction,
+}
+TYPE_NAMES: dict[Any, str] = {
+    int: "a whole number",
+    tuple[int, ...]: "a list of whole numbers",
+    bool: "true or false",
+    gradients.Reduction: f"one of {', '.join(gradients.OVER_CHANNELS)}",
+}
 
 
 def _signature(row: Method) -> list[inspect.Parameter]:

@@ -48,6 +48,14 @@ def hires_cam(features: Any, grads: Any) -> Any:
     return (features * grads).sum(1)
 
 
+def grad_cam_elementwise(features: Any, grads: Any) -> Any:
+    """GradCAMElementWise: HiResCAM with what speaks against the target left out, place by place and map by map.
+
+    sum_k relu(g_k A_k). Gildenblat et al., pytorch-grad-cam, 2021.
+    """
+    return (features * grads).clip(0).sum(1)
+
+
 def layer_cam(features: Any, grads: Any) -> Any:
     """LayerCAM: the maps times the positive part of their gradients, place by place.
 

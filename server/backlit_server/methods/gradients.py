@@ -1,0 +1,47 @@
+"""Gradients with respect to the image, as they are or by modified rules.
+
+g is the gradient of the target with respect to the image x.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+Reduction = Literal["max", "mean", "sum"]
+OVER_CHANNELS: Mapping[str, Callable[[Any], Any]] = {
+    "max": lambda g: g.max(1),
+    "mean": lambda g: g.mean(1),
+    "sum": lambda g: g.sum(1),
+}
+
+
+def saliency(grads: Any, *, channels: Reduction = "max", signed: bool = False) -> Any:
+    """Saliency: how strongly each pixel moves the target, the largest |g| of its channels.
+
+    max_c |g_c|. Simonyan et al., Deep Inside Convolutional Networks, 2014, section 3.1.
+    """
+    return OVER_CHANNELS[channels](grads if signed else abs(grads))
+
+
+def gradient_x_input(features: Any, grads: Any) -> Any:
+    """Gradient x input: each pixel's share of the target, were the model linear.
+
+    sum_c x_c g_c. Shrikumar et al., Not Just a Black Box, 2016.
+    """
+    return (features * grads).sum(1)
+
+
+def guided_backprop(grads: Any, *, channels: Reduction = "max", signed: bool = False) -> Any:
+    """Guided backpropagation: saliency whose gradient passes a rectifier only where it and the value are positive.
+
+    It traces edges, and hardly depends on the target. Springenberg et al., Striving for Simplicity, 2015, section 3.4.
+    """
+    return saliency(grads, channels=channels, signed=signed)
+
+
+def deconvnet(grads: Any, *, channels: Reduction = "max", signed: bool = False) -> Any:
+    """Deconvnet: saliency whose gradient passes a rectifier only where it is positive itself.
+
+    Pooling passes it to the place that won. Zeiler and Fergus, Visualizing and Understanding Convolutional Networks,
+    2014, section 2.1.
+    """
+    return saliency(grads, channels=channels, signed=signed)
