@@ -89,7 +89,7 @@ def test_no_model_at_hand_is_missing_here(shared: Path) -> None:
 
 
 SAID = (
-    "layer     /4/4.2/Relu_output_0",
+    "layer       /4/4.2/Relu_output_0",
     "agrees, error",
     "GlobalAveragePool  1",
     "exact: the derivative",

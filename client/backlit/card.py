@@ -165,7 +165,7 @@ class Card:
 
     def __str__(self) -> str:
         rows = (row for title, texts in _page(self).items() for row in _rows(title, texts))
-        return "\n".join(f"{title:<10}{text}" for title, text in rows)
+        return "\n".join(f"{title:<12}{text}" for title, text in rows)
 
 
 def read_card(message: pb.Card) -> Card:

@@ -36,10 +36,10 @@ def models(server: Server, args: Namespace) -> None:
 def card(server: Server, args: Namespace) -> None:
     """The model card, the preprocessing and the number of class names."""
     model = _found(server, args)
-    print(f"{'model':<10}{model.name or '-'}  {model.digest}")
+    print(f"{'model':<12}{model.name or '-'}  {model.digest}")
     print(model.card)
-    print(f"{'pictures':<10}{model.preprocessing or 'not declared how they are prepared'}")
-    print(f"{'classes':<10}{len(model.class_names)} names")
+    print(f"{'pictures':<12}{model.preprocessing or 'not declared how they are prepared'}")
+    print(f"{'classes':<12}{len(model.class_names)} names")
 
 
 def methods(server: Server, args: Namespace) -> None:
