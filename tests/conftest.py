@@ -1,9 +1,14 @@
-"""What every test may ask for: the shared models and photographs, outside the project."""
+"""What every test may ask for: the shared models and photographs, outside the project, and the bare engine."""
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from backlit_server.engine.engine import Engine
+    from backlit_server.engine.runtime import Runtime
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
@@ -15,3 +20,19 @@ def shared() -> Path:
     if not (folder / "models").is_dir():
         pytest.skip(f"REAL MODELS MISSING: no models in {folder}; set BACKLIT_SHARED to the folder that holds them")
     return folder
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> "Engine":
+    """An engine with a store of its own, shared by the tests of a file."""
+    from backlit_server.engine.engine import Engine  # not above: most tests need no onnxruntime
+
+    return Engine(tmp_path_factory.mktemp("store"), "cpu", 2)
+
+
+@pytest.fixture(scope="module")
+def runtime() -> "Runtime":
+    """Sessions without an engine around them."""
+    from backlit_server.engine.runtime import Runtime  # as above
+
+    return Runtime("cpu", 2)

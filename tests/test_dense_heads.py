@@ -24,11 +24,6 @@ STEP = 1e-5
 DIRECTIONS = 5
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory) -> Engine:
-    return Engine(tmp_path_factory.mktemp("store"), "cpu", 2)
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_the_gradient_of_a_dense_head_agrees_with_central_differences(shared: Path, name: str):
     rng = np.random.default_rng(3)

@@ -92,11 +92,6 @@ X = rng.normal(size=(2, 3, 32, 32)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory) -> Engine:
-    return Engine(tmp_path_factory.mktemp("store"), "cpu", 2)
-
-
-@pytest.fixture(scope="module")
 def file(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     return lambda name: written(

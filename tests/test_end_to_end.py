@@ -11,7 +11,6 @@ import pytest
 
 import backlit
 import plain
-from backlit_server.engine.engine import Engine
 from bare import ask, responses, stored, values
 from real_server import real_server
 
@@ -28,11 +27,6 @@ def server(tmp_path_factory):
 @pytest.fixture(scope="module")
 def upload(server, shared: Path):
     return lambda file, **said: server.upload(shared / "models" / f"{file}.onnx", **said)
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory) -> Engine:
-    return Engine(tmp_path_factory.mktemp("bare"), "cpu", 2)
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,6 @@ rng = np.random.default_rng(29)
 HEADER = '<ir_version: 10, opset_import: ["" : 21]>'
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory) -> Engine:
-    return Engine(tmp_path_factory.mktemp("store"), "cpu", 2)
-
-
 def kept(engine: Engine, folder: Path, text: str, **weights: np.ndarray) -> str:
     """The digest of a model written in ONNX's own notation."""
     model = parser.parse_model(f"{HEADER} net {text}")

@@ -23,11 +23,6 @@ TOLERANCE = 3e-2  # of the largest value of a map
 WIDER = {"grad-cam++": 6e-2}  # it divides by what may be small
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory) -> Engine:
-    return Engine(tmp_path_factory.mktemp("store"), "cpu", 2)
-
-
 def halved(file: Path, keep_io_types: bool) -> onnx.ModelProto:
     """The model as ONNX Runtime's own tool converts it; with keep_io_types inputs and outputs stay float32."""
     with warnings.catch_warnings():

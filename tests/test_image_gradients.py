@@ -14,11 +14,6 @@ rng = np.random.default_rng(17)
 STEP = 1e-2
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return Engine(tmp_path_factory.mktemp("store"), "cpu", 2)
-
-
 @pytest.fixture
 def digits(shared: Path) -> Path:
     return shared / "models" / "digits40-cnn-gap.onnx"

@@ -16,11 +16,6 @@ SIDE = 224
 SUBJECTS = {"chelsea": (281, 282, 285), "coffee": (967,), "rocket": (657, 744, 812), "astronaut": ()}
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory) -> Engine:
-    return Engine(tmp_path_factory.mktemp("store"), "cpu", 2)
-
-
 def lite0(pixels: np.ndarray) -> np.ndarray:
     """The input of EfficientNet-Lite0 for RGB pixels."""
     return ((pixels.astype(np.float32) - 127) / 128).transpose(2, 0, 1)[None]

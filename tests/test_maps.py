@@ -34,11 +34,6 @@ POOLING_LINEAR = [
 ]
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory) -> Engine:
-    return Engine(tmp_path_factory.mktemp("store"), "cpu", 2)
-
-
 @pytest.fixture(scope="module", params=POOLING_LINEAR, ids=lambda case: case.file)
 def looked(request, shared: Path, engine: Engine):
     """A case, a way to ask the engine about a batch of two, and the closed forms in float64."""

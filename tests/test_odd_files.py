@@ -11,23 +11,11 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadModel, NotDifferentiable, NotExplainable
 from backlit_server.admission.card import card_of
 from backlit_server.admission.trial import try_out
-from backlit_server.engine.engine import Engine
 from backlit_server.engine.files import read
 from backlit_server.engine.opening import open_model
-from backlit_server.engine.runtime import Runtime
 from backlit_server.graph import canonical, differentiate
 from bare import ask, stored
 from odd_files import FILES, OPSETS, WEIGHTS, D, Odd, X, between, features, grad_cam, model, sparse
-
-
-@pytest.fixture(scope="module")
-def runtime() -> Runtime:
-    return Runtime("cpu", 2)
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory) -> Engine:
-    return Engine(tmp_path_factory.mktemp("store"), "cpu", 2)
 
 
 def image_of(odd: Odd) -> np.ndarray:

@@ -7,7 +7,6 @@ import onnx
 import pytest
 from onnx import version_converter
 
-from backlit_server.engine.engine import Engine
 from bare import ask, stored
 from real_models import CLASSIFIERS, anatomy_of
 
@@ -16,11 +15,6 @@ OPSETS = (9, 11, 13, 15, 17, 19, 20, 22, 24, 26)
 SIZES = {"ppocr-textcls-mobilenetv3": (3, 48, 192)}
 # What the converter itself cannot do with these files.
 LEFT_OUT = ("squeezenet11-qoperator",)
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory) -> Engine:
-    return Engine(tmp_path_factory.mktemp("store"), "cpu", 2)
 
 
 def converted(file: onnx.ModelProto, opset: int) -> onnx.ModelProto | None:

@@ -54,11 +54,6 @@ TWINS = [
 FEW = 12  # of the hundred photographs
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory) -> Engine:
-    return Engine(tmp_path_factory.mktemp("store"), "cpu", 2)
-
-
 def photographs(shared: Path, twins: Twins, count: int) -> Iterator[np.ndarray]:
     expected = ImageInput(np.dtype(np.float32), "NCHW", 3, twins.size, twins.size)
     by = recipe(pb.Preprocessing(preset=twins.preset), expected)

@@ -114,11 +114,6 @@ def test_the_card_tells_the_grid_of_tokens_and_which_methods_suit_a_class_token(
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return Engine(tmp_path_factory.mktemp("store"), "cpu", 2)
-
-
-@pytest.fixture(scope="module")
 def swin(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
     file = tmp_path_factory.mktemp("models") / "windows.onnx"
     onnx.save(MODELS["windows"], file)

@@ -10,7 +10,6 @@ from onnx import numpy_helper, parser
 import plain
 from backlit_server.engine.engine import Engine
 from backlit_server.engine.opening import open_model
-from backlit_server.engine.runtime import Runtime
 from backlit_server.graph.spelling.unlock import unlocked
 from bare import ask, stored
 
@@ -76,16 +75,6 @@ def model(after: str, batch: str = "1") -> onnx.ModelProto:
     read = {name for node in made.graph.node for name in node.input}
     made.graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in weights.items() if name in read)
     return made
-
-
-@pytest.fixture(scope="module")
-def runtime() -> Runtime:
-    return Runtime("cpu", 2)
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory) -> Engine:
-    return Engine(tmp_path_factory.mktemp("store"), "cpu", 2)
 
 
 @pytest.mark.parametrize("case", FREED)
