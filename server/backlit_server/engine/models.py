@@ -104,13 +104,14 @@ class OpenModel:
             made = cut(self._graph, layer, self.anatomy.scores.name, self.anatomy.batched)
             # Asked by the name of its node, a layer is the same tensor and shares its sessions.
             if made.layer not in self._backbones:
-                inputs = {spec.name for spec in self.anatomy.inputs}
-                whole = inputs.issuperset(made.crossing)  # what the head takes is what comes in
-                self._backbones[made.layer] = Backbone(
-                    self._plain().session if whole else self._open(made.backbone), made
-                )
+                self._backbones[made.layer] = self._before(made)
             self._backbones[layer] = self._backbones[made.layer]
         return self._backbones[layer]
+
+    def _before(self, made: Cut) -> Backbone:
+        """What makes the tensors that cross a cut: the plain forward pass, where they are the inputs themselves."""
+        whole = {spec.name for spec in self.anatomy.inputs}.issuperset(made.crossing)
+        return Backbone(self._plain().session if whole else self._open(made.backbone), made)
 
     def _image(self, method: str, layer: str) -> str:
         """The image itself, as the layer of methods that look at it."""
