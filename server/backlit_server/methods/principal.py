@@ -9,12 +9,7 @@ def eigen_cam(features: np.ndarray) -> np.ndarray:
     A v, with v the first right singular vector of the places x channels matrix A; its sign is chosen so that more
     activity is more. Muhammad and Yeasin, Eigen-CAM, 2020, section III.
     """
-    count, channels, height, width = features.shape
-    places = features.reshape(count, channels, -1).transpose(0, 2, 1)
-    left, sizes, _ = np.linalg.svd(places, full_matrices=False)
-    along = left[:, :, 0] * sizes[:, :1]
-    more = (along * places.sum(2)).sum(1, keepdims=True) >= 0
-    return np.where(more, along, -along).reshape(count, height, width)
+    return first_direction(features)
 
 
 def fem(features: np.ndarray) -> np.ndarray:
@@ -25,3 +20,13 @@ def fem(features: np.ndarray) -> np.ndarray:
     """
     mean, deviation = features.mean((2, 3), keepdims=True), features.std((2, 3), keepdims=True)
     return (mean * (features > mean + 2 * deviation)).sum(1)
+
+
+def first_direction(features: np.ndarray) -> np.ndarray:
+    """Each place of maps (n, channels, height, width) along the first right singular vector of its image."""
+    count, channels, height, width = features.shape
+    places = features.reshape(count, channels, -1).transpose(0, 2, 1)
+    left, sizes, _ = np.linalg.svd(places, full_matrices=False)
+    along = left[:, :, 0] * sizes[:, :1]
+    more = (along * places.sum(2)).sum(1, keepdims=True) >= 0
+    return np.where(more, along, -along).reshape(count, height, width)

@@ -1,0 +1,81 @@
+"""What the head says of changed features: channels or places left out, gradients on the way.
+
+A are the features of a layer (channels K, Z = height * width places), y the target's score.
+"""
+
+import numpy as np
+
+from backlit_server.methods.asking import Array, HeadGradients, HeadScores, Outcome, Partial, Steps, batches
+from backlit_server.methods.principal import first_direction
+
+
+def ablation_cam(features: Array, seeds: Array, scores: Array, batch: int) -> Steps:
+    """Ablation-CAM: the maps, summed with what the score loses when a map is set to zero.
+
+    sum_k (y - y_k) / y A_k, with y_k the score without map k. Desai and Ramaswamy, Ablation-CAM, 2020, eq. 3.
+    """
+    channels = features.shape[1]
+    whole = of_targets(scores, seeds)
+    lost = np.zeros((len(seeds), channels))
+    for part in batches(channels, batch):
+        ablated = np.repeat(features, part.stop - part.start, 0)
+        ablated[np.arange(len(ablated)), np.arange(part.start, part.stop)] = 0
+        lost[:, part] = (whole - of_targets((yield HeadScores(ablated)), seeds)).T
+        yield Partial(weighted(features, lost / whole.T), part.stop / channels)
+    return Outcome(weighted(features, lost / whole.T))
+
+
+def recipro_cam(features: Array, seeds: Array, batch: int) -> Steps:
+    """Recipro-CAM: the score when all features but those of one place are set to zero, for each place.
+
+    Byun and Lee, Recipro-CAM, 2022, eq. 3. It needs no gradient.
+    """
+    height, width = features.shape[2:]
+    places = height * width
+    found = np.zeros((len(seeds), places))
+    for part in batches(places, batch):
+        kept = np.zeros((part.stop - part.start, places), features.dtype)
+        kept[np.arange(len(kept)), np.arange(part.start, part.stop)] = 1
+        alone = features * kept.reshape(-1, 1, height, width)
+        found[:, part] = of_targets((yield HeadScores(alone)), seeds).T
+        yield Partial(found.reshape(-1, height, width), part.stop / places)
+    return Outcome(found.reshape(-1, height, width))
+
+
+def shapley_cam(features: Array, seeds: Array, *, step: float = 1e-2) -> Steps:
+    """Shapley-CAM: as Grad-CAM, with gradients corrected by half of how they change along the features.
+
+    The weight of a channel is mean(g - H A / 2), with H A the derivative of g along A, here by central differences of
+    this relative step. Behind a piecewise linear head it is Grad-CAM. Cai, Shapley-CAM, 2025, eq. 11.
+    """
+    along = np.concatenate([features, features * (1 + step), features * (1 - step)]).astype(features.dtype)
+    found = yield HeadGradients(np.repeat(along, len(seeds), 0), np.concatenate([seeds] * 3))
+    grads, above, below = found.reshape(3, len(seeds), *features.shape[1:])
+    weights = (grads - (above - below) / (4 * step)).mean((2, 3))
+    return Outcome(weighted(features, weights))
+
+
+def eigen_grad_cam(features: Array, seeds: Array) -> Steps:
+    """EigenGrad-CAM: the features times their gradients, seen from their first principal direction.
+
+    As Eigen-CAM, of g A, which depends on the target. Gildenblat et al., pytorch-grad-cam, 2021.
+    """
+    grads = yield HeadGradients(np.repeat(features, len(seeds), 0), seeds)
+    return Outcome(first_direction(features * grads))
+
+
+def random_cam(features: Array, seeds: Array, *, seed: int = 0) -> Steps:
+    """RandomCAM: the maps, summed with random weights between -1 and 1. The floor that every method has to beat."""
+    yield from ()  # it asks for nothing
+    draw = np.random.default_rng(seed)
+    return Outcome(weighted(features, draw.uniform(-1, 1, (len(seeds), features.shape[1]))))
+
+
+def of_targets(scores: Array, seeds: Array) -> Array:
+    """What seeds (targets, *scores) ask of scores (n, *scores): (n, targets)."""
+    return scores.reshape(len(scores), -1) @ seeds.reshape(len(seeds), -1).T
+
+
+def weighted(features: Array, weights: Array) -> Array:
+    """The maps (1, channels, height, width) summed with weights (targets, channels)."""
+    return np.tensordot(weights, features[0], 1)
