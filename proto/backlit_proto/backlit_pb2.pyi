@@ -61,6 +61,7 @@ class HeatmapStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HEATMAP_STATUS_CONSTANT: _ClassVar[HeatmapStatus]
     HEATMAP_STATUS_GUARDED: _ClassVar[HeatmapStatus]
     HEATMAP_STATUS_NOT_FINITE: _ClassVar[HeatmapStatus]
+    HEATMAP_STATUS_PARTIAL: _ClassVar[HeatmapStatus]
 DATA_TYPE_UNSPECIFIED: DataType
 DATA_TYPE_BOOL: DataType
 DATA_TYPE_UINT8: DataType
@@ -96,6 +97,7 @@ HEATMAP_STATUS_ALL_NONPOSITIVE: HeatmapStatus
 HEATMAP_STATUS_CONSTANT: HeatmapStatus
 HEATMAP_STATUS_GUARDED: HeatmapStatus
 HEATMAP_STATUS_NOT_FINITE: HeatmapStatus
+HEATMAP_STATUS_PARTIAL: HeatmapStatus
 
 class Tensor(_message.Message):
     __slots__ = ("data_type", "shape", "data")
@@ -515,7 +517,7 @@ class Picture(_message.Message):
     def __init__(self, file: _Optional[bytes] = ..., pixels: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
 
 class Question(_message.Message):
-    __slots__ = ("model", "method", "parameters", "targets", "layer", "profile", "rendering", "preprocessing", "scores", "box_convention")
+    __slots__ = ("model", "method", "parameters", "targets", "layer", "profile", "rendering", "preprocessing", "scores", "box_convention", "time_limit")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
@@ -526,6 +528,7 @@ class Question(_message.Message):
     PREPROCESSING_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
     BOX_CONVENTION_FIELD_NUMBER: _ClassVar[int]
+    TIME_LIMIT_FIELD_NUMBER: _ClassVar[int]
     model: str
     method: str
     parameters: _struct_pb2.Struct
@@ -536,7 +539,8 @@ class Question(_message.Message):
     preprocessing: Preprocessing
     scores: str
     box_convention: BoxConvention
-    def __init__(self, model: _Optional[str] = ..., method: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., layer: _Optional[str] = ..., profile: _Optional[str] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., scores: _Optional[str] = ..., box_convention: _Optional[_Union[BoxConvention, _Mapping]] = ...) -> None: ...
+    time_limit: float
+    def __init__(self, model: _Optional[str] = ..., method: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., layer: _Optional[str] = ..., profile: _Optional[str] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., scores: _Optional[str] = ..., box_convention: _Optional[_Union[BoxConvention, _Mapping]] = ..., time_limit: _Optional[float] = ...) -> None: ...
 
 class Target(_message.Message):
     __slots__ = ("class_index", "class_name", "top", "seed", "element", "box", "detection", "mask", "similarity", "combination")
@@ -704,7 +708,14 @@ class ExplainResponse(_message.Message):
     def __init__(self, explanations: _Optional[_Iterable[_Union[Explanation, _Mapping]]] = ..., progress: _Optional[float] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ...) -> None: ...
 
 class Explanation(_message.Message):
-    __slots__ = ("heatmap", "image", "target", "layer", "method", "status", "note")
+    __slots__ = ("heatmap", "image", "target", "layer", "method", "status", "note", "facts")
+    class FactsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     HEATMAP_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
@@ -712,6 +723,7 @@ class Explanation(_message.Message):
     METHOD_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
     heatmap: Tensor
     image: int
     target: ResolvedTarget
@@ -719,7 +731,8 @@ class Explanation(_message.Message):
     method: str
     status: HeatmapStatus
     note: str
-    def __init__(self, heatmap: _Optional[_Union[Tensor, _Mapping]] = ..., image: _Optional[int] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., layer: _Optional[str] = ..., method: _Optional[str] = ..., status: _Optional[_Union[HeatmapStatus, str]] = ..., note: _Optional[str] = ...) -> None: ...
+    facts: _containers.ScalarMap[str, float]
+    def __init__(self, heatmap: _Optional[_Union[Tensor, _Mapping]] = ..., image: _Optional[int] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., layer: _Optional[str] = ..., method: _Optional[str] = ..., status: _Optional[_Union[HeatmapStatus, str]] = ..., note: _Optional[str] = ..., facts: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class ResolvedTarget(_message.Message):
     __slots__ = ("class_index", "class_name", "score", "output", "scores", "description", "detection")
@@ -754,7 +767,7 @@ class Detection(_message.Message):
     def __init__(self, anchor: _Optional[int] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., iou: _Optional[float] = ..., convention: _Optional[_Union[BoxConvention, _Mapping]] = ..., convention_assumed: _Optional[bool] = ...) -> None: ...
 
 class Provenance(_message.Message):
-    __slots__ = ("model_digest", "graph_digest", "execution_provider", "versions", "parameters", "profile", "steps", "forward_passes", "preprocessing", "preprocessing_assumed", "self_check", "arithmetic")
+    __slots__ = ("model_digest", "graph_digest", "execution_provider", "versions", "parameters", "profile", "steps", "forward_passes", "preprocessing", "preprocessing_assumed", "self_check", "arithmetic", "backward_passes", "head_passes")
     class VersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -774,6 +787,8 @@ class Provenance(_message.Message):
     PREPROCESSING_ASSUMED_FIELD_NUMBER: _ClassVar[int]
     SELF_CHECK_FIELD_NUMBER: _ClassVar[int]
     ARITHMETIC_FIELD_NUMBER: _ClassVar[int]
+    BACKWARD_PASSES_FIELD_NUMBER: _ClassVar[int]
+    HEAD_PASSES_FIELD_NUMBER: _ClassVar[int]
     model_digest: str
     graph_digest: str
     execution_provider: str
@@ -786,7 +801,9 @@ class Provenance(_message.Message):
     preprocessing_assumed: bool
     self_check: SelfCheck
     arithmetic: Arithmetic
-    def __init__(self, model_digest: _Optional[str] = ..., graph_digest: _Optional[str] = ..., execution_provider: _Optional[str] = ..., versions: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., profile: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ..., forward_passes: _Optional[float] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., preprocessing_assumed: _Optional[bool] = ..., self_check: _Optional[_Union[SelfCheck, _Mapping]] = ..., arithmetic: _Optional[_Union[Arithmetic, _Mapping]] = ...) -> None: ...
+    backward_passes: float
+    head_passes: float
+    def __init__(self, model_digest: _Optional[str] = ..., graph_digest: _Optional[str] = ..., execution_provider: _Optional[str] = ..., versions: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., profile: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ..., forward_passes: _Optional[float] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., preprocessing_assumed: _Optional[bool] = ..., self_check: _Optional[_Union[SelfCheck, _Mapping]] = ..., arithmetic: _Optional[_Union[Arithmetic, _Mapping]] = ..., backward_passes: _Optional[float] = ..., head_passes: _Optional[float] = ...) -> None: ...
 
 class ExplainManyRequest(_message.Message):
     __slots__ = ("item", "request")
@@ -821,20 +838,22 @@ class ListMethodsResponse(_message.Message):
     def __init__(self, methods: _Optional[_Iterable[_Union[Method, _Mapping]]] = ..., presets: _Optional[_Iterable[_Union[Preprocessing, _Mapping]]] = ...) -> None: ...
 
 class Method(_message.Message):
-    __slots__ = ("name", "summary", "documentation", "parameters", "needs_gradients", "support")
+    __slots__ = ("name", "summary", "documentation", "parameters", "needs_gradients", "support", "many_passes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     DOCUMENTATION_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     NEEDS_GRADIENTS_FIELD_NUMBER: _ClassVar[int]
     SUPPORT_FIELD_NUMBER: _ClassVar[int]
+    MANY_PASSES_FIELD_NUMBER: _ClassVar[int]
     name: str
     summary: str
     documentation: str
     parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
     needs_gradients: bool
     support: MethodSupport
-    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., documentation: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., needs_gradients: _Optional[bool] = ..., support: _Optional[_Union[MethodSupport, _Mapping]] = ...) -> None: ...
+    many_passes: bool
+    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., documentation: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., needs_gradients: _Optional[bool] = ..., support: _Optional[_Union[MethodSupport, _Mapping]] = ..., many_passes: _Optional[bool] = ...) -> None: ...
 
 class Parameter(_message.Message):
     __slots__ = ("name", "type", "default", "documentation")
