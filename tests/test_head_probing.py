@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from backlit_server.methods import head_probing, hiding, noise
-from backlit_server.methods.asking import Ask, Features, Gradients, HeadGradients, HeadScores, Outcome, Scores, drive
+from backlit_server.methods.asking import (
+    Ask,
+    Features,
+    Gradients,
+    HeadGradients,
+    HeadScores,
+    LayerGradients,
+    Outcome,
+    Scores,
+    drive,
+)
 from backlit_server.methods.principal import first_direction
 from backlit_server.methods.scaling import normalize, resize
 
@@ -32,9 +42,16 @@ ANSWERS = {
     Scores: lambda ask: scores(features(ask.images)),
     Features: lambda ask: features(ask.images),
     HeadScores: lambda ask: scores(ask.features),
-    HeadGradients: lambda ask: head_gradients(ask.features, ask.seeds),
-    Gradients: lambda ask: 2 * ask.images * ask.seeds[:, 1, None, None, None],  # as if score 1 were sum(x^2)
+    HeadGradients: lambda ask: head_gradients(each(ask.features, ask.seeds), ask.seeds),
+    LayerGradients: lambda ask: head_gradients(features(each(ask.images, ask.seeds)), ask.seeds),
+    # As if score 1 were sum(x^2).
+    Gradients: lambda ask: 2 * each(ask.images, ask.seeds) * ask.seeds[:, 1, None, None, None],
 }
+
+
+def each(images: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """Every image once for each of its seeds."""
+    return np.repeat(images, len(seeds) // len(images), 0)
 
 
 def answer(ask: Ask) -> np.ndarray:

@@ -10,9 +10,9 @@ from backlit_proto.errors import BacklitError
 from backlit_proto.tensors import DTYPES
 from backlit_server.admission.mismatch import mismatch
 from backlit_server.engine.models import OpenModel
-from backlit_server.graph import Layer, Scores, Spec
+from backlit_server.graph import Cut, Layer, Scores, Spec
 from backlit_server.graph.reading import tasks
-from backlit_server.methods import IMAGE, METHODS
+from backlit_server.methods import IMAGE, METHODS, Method, asking
 
 LAYOUTS = {"NCHW": pb.LAYOUT_NCHW, "NHWC": pb.LAYOUT_NHWC, "": pb.LAYOUT_UNSPECIFIED}
 HEADS = {
@@ -83,6 +83,9 @@ def _refusals(model: OpenModel) -> Iterator[tuple[str, BacklitError]]:
         defaults = {p.name: p.default for p in row.parameters}
         try:
             backbone = model.backbone(name, "")
+            if row.many_passes:
+                _check_asks(model, backbone.cut, row, opened)
+                continue
             same = (row.at, row.needs)
             # Modified rules are there for whatever has exact ones, and networks take time to differentiate.
             if row.needs_seed and backbone.cut and not (row.rules and same in opened):
@@ -93,6 +96,15 @@ def _refusals(model: OpenModel) -> Iterator[tuple[str, BacklitError]]:
                 opened.add(same)
         except BacklitError as error:
             yield name, error
+
+
+def _check_asks(model: OpenModel, cut: Cut | None, row: Method, built: set) -> None:
+    """Builds the gradients that a method of many passes asks for, each kind once for all methods."""
+    for ask in asking.GRADIENT_ASKS.intersection(row.asks):
+        at = model.at(model.anatomy.inputs[0].name).cut if ask is asking.Gradients else cut
+        if at and (at.layer, ask) not in built:
+            model.gradient_graph(at, row.rules)
+            built.add((at.layer, ask))
 
 
 def _support(name: str, refusals: dict[str, BacklitError]) -> pb.MethodSupport:

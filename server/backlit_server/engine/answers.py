@@ -2,8 +2,8 @@
 
 import functools
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,9 @@ NOTES = {
         "compare with layer-cam or hires-cam"
     ),
     pb.HEATMAP_STATUS_NOT_FINITE: "the map holds infinity or NaN: the model overflows on this input",
+    pb.HEATMAP_STATUS_PARTIAL: (
+        "the time limit came first: this is what was known by then; allow more time, or ask for fewer passes"
+    ),
 }
 
 
@@ -37,14 +40,34 @@ MOST_BYTES = 4 << 20  # of heatmaps in one response, so that a caller who reads 
 
 
 @dataclass(frozen=True)
+class Passes:
+    """What an image took: passes of the whole network, from its scores back to the image, and of the head alone."""
+
+    forward: int = 0
+    backward: int = 0
+    head: int = 0
+
+    def __add__(self, other: "Passes") -> "Passes":
+        return Passes(self.forward + other.forward, self.backward + other.backward, self.head + other.head)
+
+
+@dataclass(frozen=True)
 class Looked:
-    """What one run found: raw maps (rows, ..., height, width), and how often a guard stepped in for each."""
+    """What one run found: raw maps (rows, ..., height, width), and how often a guard stepped in for each.
+
+    Of methods of many passes: how far they have come, facts by name with a value a row, and whether they were cut
+    short by the time limit.
+    """
 
     rows: Sequence[Row]
     heatmaps: np.ndarray
     guarded: np.ndarray
     layer: str
     graph_digest: str
+    passes: Passes
+    progress: float = 1
+    facts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    short: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,9 +92,9 @@ def respond(
     for start in range(0, len(looked.rows), step):
         part = slice(start, start + step)
         rendered = render(looked.heatmaps[part], maker.wording.rendering, maker.input_size)
-        response = pb.ExplainResponse(progress=1, provenance=_provenance(looked, maker, rendered.steps))
+        response = pb.ExplainResponse(progress=looked.progress, provenance=_provenance(looked, maker, rendered.steps))
         shape = pb.Tensor(data_type=data_type_of(rendered.heatmaps.dtype), shape=rendered.heatmaps.shape[1:])
-        for row, status in zip(looked.rows[part], statuses[part], strict=True):
+        for k, (row, status) in enumerate(zip(looked.rows[part], statuses[part], strict=True), start):
             response.explanations.add(
                 heatmap=shape,
                 image=first_image + row.image,
@@ -80,6 +103,7 @@ def respond(
                 method=maker.wording.method,
                 status=status,
                 note=NOTES[status],
+                facts={name: float(values[k]) for name, values in looked.facts.items()},
             )
         yield response, list(rendered.heatmaps)
 
@@ -97,7 +121,9 @@ def judge(looked: Looked) -> list[pb.HeatmapStatus]:
     flat = looked.heatmaps.reshape(len(looked.rows), -1)
     # Plain numbers from here on: for five maps they are quicker than arrays.
     extremes = zip(flat.min(1).tolist(), flat.max(1).tolist(), looked.guarded.tolist(), strict=True)
-    return [_verdict(low, high, guarded, single=flat.shape[1] == 1) for low, high, guarded in extremes]
+    found = [_verdict(low, high, guarded, single=flat.shape[1] == 1) for low, high, guarded in extremes]
+    short = {pb.HEATMAP_STATUS_OK: pb.HEATMAP_STATUS_PARTIAL} if looked.short else {}
+    return [short.get(status, status) for status in found]
 
 
 def _verdict(low: float, high: float, guarded: float, single: bool) -> pb.HeatmapStatus:
@@ -114,7 +140,9 @@ def _provenance(looked: Looked, maker: Maker, steps: tuple[str, ...]) -> pb.Prov
     wording = maker.wording
     parameters = tuple(wording.parameters.items())
     graphs = (looked.graph_digest, maker.arithmetic)
-    made = _made(wording.model, *graphs, maker.provider, maker.versions, wording.profile, parameters, steps)
+    made = _made(
+        looked.passes, wording.model, *graphs, maker.provider, maker.versions, wording.profile, parameters, steps
+    )
     if not maker.prepared:
         return made
     told = pb.Provenance(preprocessing=maker.prepared.message(), preprocessing_assumed=wording.preprocessing is None)
@@ -124,6 +152,7 @@ def _provenance(looked: Looked, maker: Maker, steps: tuple[str, ...]) -> pb.Prov
 
 @functools.lru_cache(REMEMBERED)
 def _made(
+    passes: Passes,
     model: str,
     graph_digest: str,
     arithmetic: Arithmetic,
@@ -141,7 +170,9 @@ def _made(
         versions=dict(versions),
         profile=profile,
         steps=steps,
-        forward_passes=1,
+        forward_passes=passes.forward,
+        backward_passes=passes.backward,
+        head_passes=passes.head,
         arithmetic=pb.Arithmetic(quantised=arithmetic.quantised, rewritten=arithmetic.rewritten),
     )
     if parameters:

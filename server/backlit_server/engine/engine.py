@@ -1,6 +1,7 @@
 """The engine: questions in, explanations out, one backbone run for all targets of an image."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Generator, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import numpy as np
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion, NotExplainable
-from backlit_server.engine.answers import Looked, Maker, respond
+from backlit_server.engine.answers import Looked, Maker, Passes, respond
+from backlit_server.engine.asking import asked_looks
 from backlit_server.engine.frames import Frames, frames
 from backlit_server.engine.inputs import checked, image_size, images_in, pieces
 from backlit_server.engine.models import Backbone, OpenModel
@@ -24,10 +26,11 @@ from backlit_server.graph import Cut
 from backlit_server.graph.method import SEED
 from backlit_server.graph.narrow import CLASSES
 from backlit_server.graph.tiling import TARGETS, WHOLE
-from backlit_server.methods import METHODS
+from backlit_server.methods import IMAGE, LAYER, METHODS
 
 PACKAGES = ("backlit", "numpy", "onnx", "onnxruntime-gpu", "onnxruntime")
 Tensors = dict[str, np.ndarray]
+Answer = tuple[pb.ExplainResponse, Sequence[np.ndarray]]
 HEAD_BYTES = 32 << 20  # of repeated features in one run of a head: more targets go in several runs
 
 
@@ -44,21 +47,28 @@ class Engine:
 
     def explain(
         self, request: pb.ExplainRequest, tensors: Sequence[np.ndarray]
-    ) -> Iterator[tuple[pb.ExplainResponse, Sequence[np.ndarray]]]:
+    ) -> Generator[Answer | None, None, None]:
         """The answers as soon as they are ready, images outer, targets inner; heatmaps travel beside them.
 
-        `question.model` is a digest; `tensors` are the data of the request's tensors in the order of tensors_in.
+        None between two passes of a method that takes many, so that others can have their turn. `question.model` is a
+        digest; `tensors` are the data of the request's tensors in the order of tensors_in.
         """
+        started = time.monotonic()
         question = read_question(request, tensors)
+        end = started + question.wording.time_limit
         model = self._models.get(question.wording.model).explaining(question.wording.scores)
         inputs, prepared = self._inputs(question, model)
         size = image_size(inputs, model.anatomy.inputs)
         frame = frames(question.pictures, prepared, size)
         versions, arithmetic = tuple(self.versions.items()), model.anatomy.arithmetic
         maker = Maker(question.wording, self.provider, versions, prepared, size, arithmetic)
-        for first, feeds in pieces(inputs, model.anatomy.inputs, lambda: model.batching[0]):
-            for looked in self._looks(question, model, feeds, lambda image, first=first: frame(first + image)):
-                yield from respond(looked, first, maker)
+        together = not METHODS[question.wording.method].many_passes  # many passes fill their runs with one image
+        turns = list(pieces(inputs, model.anatomy.inputs, lambda: together and model.batching[0]))
+        for left, (first, feeds) in zip(range(len(turns), 0, -1), turns, strict=True):
+            until = started + (end - started) / left
+            for looked in self._looks(question, model, feeds, lambda image, first=first: frame(first + image), until):
+                yield from respond(looked, first, maker) if looked else (None,)
+            started = time.monotonic()
 
     def interrupt(self) -> None:
         """Ends the run in progress, from any thread."""
@@ -76,7 +86,9 @@ class Engine:
         by = recipe(question.wording.preprocessing, model.image)
         return {model.anatomy.inputs[0].name: prepare(question.pictures, by, model.image)}, by
 
-    def _looks(self, question: Question, model: OpenModel, feeds: Tensors, frame: Frames) -> Iterator[Looked]:
+    def _looks(
+        self, question: Question, model: OpenModel, feeds: Tensors, frame: Frames, until: float
+    ) -> Iterator[Looked | None]:
         backbone = model.backbone(question.wording.method, question.wording.layer)
         made = feeds | backbone.session.run(feeds)
         scores = model.anatomy.scores
@@ -87,12 +99,25 @@ class Engine:
                 "count images; export the model with a batch axis in its output"
             )
         images = views(made, scores, frame, question.wording.boxes)
-        if METHODS[question.wording.method].needs_seed:
+        row = METHODS[question.wording.method]
+        if row.many_passes:
+            asked = (rows if row.needs_seed else rows_of_images)(question.targets, images)
+            yield from _many_passes(question.wording, model, backbone, made, asked, until)
+        elif row.needs_seed:
             for cut, some, asked in parted(backbone, rows(question.targets, images)):
                 tensors = {name: made[name][some] for name in (scores.name, *cut.crossing)}
                 yield from _through_head(question.wording, model, cut, tensors, asked)
         else:
             yield from _forward_only(question, model, backbone, made, rows_of_images(question.targets, images))
+
+
+def _many_passes(
+    wording: Wording, model: OpenModel, backbone: Backbone, made: Tensors, asked: list[Row], until: float
+) -> Iterator[Looked | None]:
+    """One image, and all its targets of one cut in the same passes."""
+    parts = parted(backbone, asked) if backbone.cut else [(None, ..., asked)]
+    for cut, _, some in parts:
+        yield from asked_looks(wording, model, cut, made, some, until)
 
 
 def _forward_only(
@@ -107,7 +132,7 @@ def _forward_only(
     heatmaps = row.formula(*(tensors[name] for name in row.needs), **question.wording.parameters)
     first = {r.image: r for r in reversed(asked)}
     rows = [first[image] for image in range(len(heatmaps))]
-    yield Looked(rows, heatmaps, np.zeros(len(rows)), layer, backbone.session.digest)
+    yield Looked(rows, heatmaps, np.zeros(len(rows)), layer, backbone.session.digest, Passes(forward=1))
 
 
 def _through_head(wording: Wording, model: OpenModel, cut: Cut, made: Tensors, asked: list[Row]) -> Iterator[Looked]:
@@ -115,8 +140,18 @@ def _through_head(wording: Wording, model: OpenModel, cut: Cut, made: Tensors, a
     head = model.head(cut, wording.method, wording.parameters)
     crossing = {name: made[name] for name in cut.crossing}
     scores = made[model.anatomy.scores.name]
+    targets = len(asked) // len({row.image for row in asked})
+    passes = PASSES[METHODS[wording.method].at](targets)
     for chosen, found in (_tiled if cut.rows_tile else _one_by_one)(head.session, crossing, asked, scores):
-        yield Looked(chosen, found["heatmap"], found.get("guarded", np.zeros(len(chosen))), cut.layer, head.digest)
+        guarded = found.get("guarded", np.zeros(len(chosen)))
+        yield Looked(chosen, found["heatmap"], guarded, cut.layer, head.digest, passes)
+
+
+PASSES = {
+    LAYER: lambda targets: Passes(forward=1, head=targets),
+    IMAGE: lambda targets: Passes(forward=1 + targets, backward=targets),
+}
+"""What an image takes whose scores came of a pass of their own, by where the method looks."""
 
 
 def _tiled(

@@ -91,15 +91,20 @@ class OpenModel:
 
     def backbone(self, method: str, layer: str) -> Backbone:
         """What a method needs of the forward pass, at a tensor or node by name ("": the default layer)."""
-        if not METHODS[method].needs_layer:
-            return self._plain()
-        if METHODS[method].at == IMAGE:
-            layer = self._image(method, layer)
+        row = METHODS[method]
+        image = self._image(method) if row.needs_image else ""
+        if row.at == IMAGE:
+            layer = self._at_image(method, layer, image)
+        if not row.needs_layer:
+            return self._whole
         if not (layer or self.anatomy.default_layer):
             raise NotExplainable(f"this model has no layer to look at: {self.anatomy.default_layer_reason}")
         if not layer and self.anatomy.levels:
             return self._of_levels
-        layer = layer or self.anatomy.default_layer
+        return self.at(layer or self.anatomy.default_layer)
+
+    def at(self, layer: str) -> Backbone:
+        """The forward pass with what crosses the cut at a tensor or node, by name."""
         if layer not in self._backbones:
             made = cut(self._graph, layer, self.anatomy.scores.name, self.anatomy.batched)
             # Asked by the name of its node, a layer is the same tensor and shares its sessions.
@@ -111,13 +116,15 @@ class OpenModel:
     def _before(self, made: Cut) -> Backbone:
         """What makes the tensors that cross a cut: the plain forward pass, where they are the inputs themselves."""
         whole = {spec.name for spec in self.anatomy.inputs}.issuperset(made.crossing)
-        return Backbone(self._plain().session if whole else self._open(made.backbone), made)
+        return Backbone(self.plain if whole else self._open(made.backbone), made)
 
-    def _image(self, method: str, layer: str) -> str:
-        """The image itself, as the layer of methods that look at it."""
+    def _image(self, method: str) -> str:
+        """The input that is the image, for methods that look at it."""
         if self.image is None:
             raise NotExplainable(f"{method} looks at the image, and the model's input is not one image")
-        image = self.anatomy.inputs[0].name
+        return self.anatomy.inputs[0].name
+
+    def _at_image(self, method: str, layer: str, image: str) -> str:
         if layer not in ("", image):
             raise BadQuestion(
                 f"{method} looks at the image, not at a layer: leave out {layer!r}, or use {DEFAULT_METHOD}"
@@ -152,11 +159,34 @@ class OpenModel:
     def head_graph(self, cut: Cut, method: str, parameters: Mapping[str, Any]) -> onnx.ModelProto:
         """The graph of a method at a cut; NotExplainable or NotDifferentiable where there can be none."""
         recipe = self.recipe(cut.layer, method, parameters)
-        scores, row = self.anatomy.scores.name, METHODS[method]
-        key = (cut.layer, row.rules, row.needs_gradients)
+        return self._behind(cut, METHODS[method].rules, METHODS[method].needs_gradients, recipe)
+
+    def gradients(self, cut: Cut, rules: str) -> Head:
+        """d(seed . scores)/d(layer) as maps `grads`, by the rules of this name."""
+        key = (cut.layer, "grads", rules)
+        if key not in self._heads:
+            session = self._open(self.gradient_graph(cut, rules))
+            self._heads[key] = Head(session, session.digest)
+        return self._heads[key]
+
+    def gradient_graph(self, cut: Cut, rules: str) -> onnx.ModelProto:
+        """The graph of the gradients at a cut; refusals as of head_graph."""
+        recipe = Recipe(lambda grads: grads, ("grads",), ("grads",), self.anatomy.view_of(cut.layer))
+        return self._behind(cut, rules, True, recipe)
+
+    def plain_head(self, cut: Cut) -> Session:
+        """From the tensors that cross a cut to the scores."""
+        key = (cut.layer, "scores", "")
+        if key not in self._heads:
+            session = self._open(cut.head)
+            self._heads[key] = Head(session, session.digest)
+        return self._heads[key].session
+
+    def _behind(self, cut: Cut, rules: str, gradients: bool, recipe: Recipe) -> onnx.ModelProto:
+        """The graph of a recipe behind the seeded head of a cut."""
+        scores, key = self.anatomy.scores.name, (cut.layer, rules, gradients)
         if key not in self._seeded:
-            head = narrowed(cut.head, scores)
-            self._seeded[key] = seeded(head, cut.layer, scores, row.needs_gradients, RULES[row.rules])
+            self._seeded[key] = seeded(narrowed(cut.head, scores), cut.layer, scores, gradients, RULES[rules])
         return method_graph(self._seeded[key], cut, scores, recipe)
 
     def recipe(self, layer: str, method: str, parameters: Mapping[str, Any]) -> Recipe:
@@ -187,7 +217,7 @@ class OpenModel:
 
     def forward(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """A plain forward pass: the model's outputs and the scores."""
-        return self._plain().session.run(inputs)
+        return self.plain.run(inputs)
 
     def explained(self, method: str, layer: str, parameters: Mapping[str, Any]) -> onnx.ModelProto:
         """The whole model as one file, with features, scores, seed and the heatmap of a method."""
@@ -213,8 +243,11 @@ class OpenModel:
         made = cut(self._graph, layer, scores, self.anatomy.batched)
         return linear_weights(made, self.anatomy.view_of(layer), scores)
 
-    def _plain(self) -> Backbone:
-        if "" not in self._backbones:
-            graph = with_outputs(self._graph, [self.anatomy.scores.name])
-            self._backbones[""] = Backbone(self._open(graph), None)
-        return self._backbones[""]
+    @functools.cached_property
+    def plain(self) -> Session:
+        """The forward pass alone."""
+        return self._open(with_outputs(self._graph, [self.anatomy.scores.name]))
+
+    @property
+    def _whole(self) -> Backbone:
+        return Backbone(self.plain, None)

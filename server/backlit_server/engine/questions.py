@@ -1,6 +1,7 @@
 """A question as the engine understands it: decoded and checked as far as that is possible without the model."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,7 @@ class Wording:
     profile: str
     rendering: Rendering
     preprocessing: pb.Preprocessing | None
+    time_limit: float
 
 
 @dataclass(frozen=True)
@@ -79,4 +81,12 @@ def _wording(question: bytes) -> Wording:
         profile=profile,
         rendering=read_rendering(asked.rendering),
         preprocessing=asked.preprocessing if asked.HasField("preprocessing") else None,
+        time_limit=_time_limit(asked.time_limit),
     )
+
+
+def _time_limit(seconds: float) -> float:
+    """Infinity where there is none."""
+    if not seconds >= 0:
+        raise BadQuestion(f"a time limit of {seconds} seconds: it is a positive number, or 0 for none")
+    return seconds or math.inf

@@ -7,18 +7,41 @@ A method is a formula over named tensors, and the names it takes are what it nee
     weights   (rows, channels, 1, 1)           seed times the weights of a pooling + linear head
     scores    (rows, classes)                  before a final softmax or sigmoid
 
+A method of many passes is a generator instead (asking.py); it takes one image and all its targets:
+
+    image     (1, channels, height, width)  as the model takes it, channels first
+    features  (1, channels, height, width)  at the layer
+    scores    (1, *scores)                  of the image
+    seeds     (targets, *scores)            d(target)/d(scores)
+    probability                             (scores (n, *scores), seeds) -> (n, targets)
+    batch                                   how many images, or features, are best asked for at once
+
 Keyword-only arguments are the method's parameters. Formulas use numpy's method names, so
 that the same line runs on arrays and is appended to the ONNX graph (graph/recording/sym.py).
 """
 
 import functools
 import inspect
+import math
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from backlit_proto.errors import BadQuestion
-from backlit_server.methods import cam, gradients, looking, principal
+from backlit_server.methods import (
+    asking,
+    cam,
+    gradients,
+    head_probing,
+    hiding,
+    integrated,
+    looking,
+    masks,
+    noise,
+    principal,
+)
+from backlit_server.methods.asking import Gradients, HeadGradients, HeadScores, LayerGradients, Scores
 
 Formula = Callable[..., Any]
 LAYER, IMAGE = "layer", "image"
@@ -40,7 +63,7 @@ class Method:
     """One row of METHODS; what the formula takes is read from its signature and docstring.
 
     `at`: where its features and grads are, at a LAYER that can be chosen or at the IMAGE. `rules` names the rules that
-    gradients are made by.
+    gradients are made by, `asks` what a method of many passes may ask for.
     """
 
     formula: Formula
@@ -48,24 +71,37 @@ class Method:
     outputs: tuple[str, ...] = ("heatmap",)
     at: str = LAYER
     rules: str = EXACT
+    asks: tuple[type, ...] = ()
 
     @functools.cached_property
     def needs(self) -> tuple[str, ...]:
         """Names of the tensors the formula takes, in order."""
         return tuple(p.name for p in _signature(self) if p.kind is not p.KEYWORD_ONLY)
 
+    @functools.cached_property
+    def many_passes(self) -> bool:
+        """Whether it is a generator that asks, not a formula."""
+        return inspect.signature(self.formula).return_annotation is asking.Steps
+
     @property
     def needs_gradients(self) -> bool:
-        return "grads" in self.needs
+        return "grads" in self.needs or not asking.GRADIENT_ASKS.isdisjoint(self.asks)
 
     @functools.cached_property
     def needs_layer(self) -> bool:
-        return self.needs != ("scores",)
+        """Whether the model is cut: at a layer that can be chosen, or at the image."""
+        needed = not {"features", "grads", "weights"}.isdisjoint(self.needs)
+        return needed or not asking.CUT_ASKS.isdisjoint(self.asks)
+
+    @functools.cached_property
+    def needs_image(self) -> bool:
+        """Whether the model's input has to be one image."""
+        return self.at == IMAGE or not asking.HEAD_ASKS.issuperset(self.asks)
 
     @functools.cached_property
     def needs_seed(self) -> bool:
         """Whether the map depends on the target; if not, the whole map is the features' own."""
-        return "grads" in self.needs or "weights" in self.needs
+        return not {"grads", "weights", "seeds"}.isdisjoint(self.needs)
 
     def bound(self, parameters: Mapping[str, Any]) -> Formula:
         """The formula with these parameters, a function of tensors alone."""
@@ -93,6 +129,12 @@ SALIENCY = (
     "Whether the sign is kept: whether more or less of a pixel helps the target.",
 )
 
+NOISE = (
+    "How many noisy copies of the image.",
+    "Standard deviation of the noise, as a share of the image's span (largest less smallest value).",
+    "What the noise is drawn from: the same seed, the same map.",
+)
+
 METHODS: dict[str, Method] = {
     "score": Method(looking.score),
     "feature-maps": Method(looking.feature_maps, ("The channels to return, in this order; none: all of them.",)),
@@ -109,6 +151,47 @@ METHODS: dict[str, Method] = {
     "gradient-x-input": Method(gradients.gradient_x_input, at=IMAGE),
     "guided-backprop": Method(gradients.guided_backprop, SALIENCY, at=IMAGE, rules=GUIDED),
     "deconvnet": Method(gradients.deconvnet, SALIENCY, at=IMAGE, rules=DECONVNET),
+    "integrated-gradients": Method(
+        integrated.integrated_gradients,
+        ("How many points of the line.", "The value of every pixel and channel of the baseline."),
+        at=IMAGE,
+        asks=(Gradients, Scores),
+    ),
+    "smooth-grad": Method(noise.smooth_grad, NOISE, at=IMAGE, asks=(Gradients,)),
+    "square-grad": Method(noise.square_grad, NOISE, at=IMAGE, asks=(Gradients,)),
+    "var-grad": Method(noise.var_grad, NOISE, at=IMAGE, asks=(Gradients,)),
+    "smooth-grad-cam++": Method(noise.smooth_grad_cam_plus_plus, NOISE, asks=(LayerGradients,)),
+    "eigen-grad-cam": Method(head_probing.eigen_grad_cam, asks=(HeadGradients,)),
+    "ablation-cam": Method(head_probing.ablation_cam, asks=(HeadScores,)),
+    "score-cam": Method(hiding.score_cam, ("How many maps, those that vary most; 0: all of them.",), asks=(Scores,)),
+    "recipro-cam": Method(head_probing.recipro_cam, asks=(HeadScores,)),
+    "shapley-cam": Method(
+        head_probing.shapley_cam,
+        ("Step of the finite difference along the features, relative to them.",),
+        asks=(HeadGradients,),
+    ),
+    "random-cam": Method(head_probing.random_cam, ("What the weights are drawn from: the same seed, the same map.",)),
+    "occlusion": Method(
+        hiding.occlusion,
+        (
+            "Side of the square that is hidden, in pixels of the input.",
+            "Pixels from one square to the next.",
+            "The value of every pixel and channel that is hidden, as the model takes it.",
+        ),
+        at=IMAGE,
+        asks=(Scores,),
+    ),
+    "rise": Method(
+        masks.rise,
+        (
+            "How many masks.",
+            "Cells along each side of the coarse grids that masks are made of.",
+            "How likely a cell is kept.",
+            "What the masks are drawn from: the same seed, the same masks.",
+        ),
+        at=IMAGE,
+        asks=(Scores,),
+    ),
 }
 
 
@@ -134,10 +217,10 @@ def bind(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _value(name: str, parameter: Parameter, given: Any) -> Any:
     """A value from the wire, where all numbers are doubles, as the parameter's own type."""
+    convert, wanted = _conversion(parameter.type)
     try:
-        value = CONVERSIONS[parameter.type](given)
+        value = convert(given)
     except (TypeError, ValueError):
-        wanted = TYPE_NAMES[parameter.type]
         raise BadQuestion(f"{name}: parameter {parameter.name} must be {wanted}, not {given!r}") from None
     return value
 
@@ -158,23 +241,36 @@ def _boolean(value: Any) -> bool:
     return value
 
 
-def _reduction(value: Any) -> str:
-    if value not in gradients.OVER_CHANNELS:
+def _one_of(values: tuple[str, ...]) -> Callable[[Any], str]:
+    """The conversion to one of several words."""
+
+    def chosen(value: Any) -> str:
+        if value not in values:
+            raise ValueError(value)
+        return value
+
+    return chosen
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not math.isfinite(value):
         raise ValueError(value)
-    return value
+    return float(value)
 
 
-CONVERSIONS: dict[Any, Callable[[Any], Any]] = {
-    int: _integer,
-    tuple[int, ...]: _integers,
-    bool: _boolean,
-    gradients.Reduction: _reduction,
-}
-TYPE_NAMES: dict[Any, str] = {
-    int: "a whole number",
-    tuple[int, ...]: "a list of whole numbers",
-    bool: "true or false",
-    gradients.Reduction: f"one of {', '.join(gradients.OVER_CHANNELS)}",
+def _conversion(kind: Any) -> tuple[Callable[[Any], Any], str]:
+    """How a value of this type is made, and what the type is called."""
+    if typing.get_origin(kind) is Literal:
+        words = typing.get_args(kind)
+        return _one_of(words), f"one of {', '.join(words)}"
+    return CONVERSIONS[kind]
+
+
+CONVERSIONS: dict[Any, tuple[Callable[[Any], Any], str]] = {
+    int: (_integer, "a whole number"),
+    float: (_number, "a number"),
+    tuple[int, ...]: (_integers, "a list of whole numbers"),
+    bool: (_boolean, "true or false"),
 }
 
 

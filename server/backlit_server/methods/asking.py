@@ -30,14 +30,23 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class Gradients:
-    """Asks for d(seed . scores)/d(image) (n, channels, height, width) of images, with a seed (n, *scores) each.
+    """Asks for d(seed . scores)/d(image) (n * targets, channels, height, width) of n images, images outer.
 
-    `rules` names modified rules to differentiate by; "" are the exact ones.
+    `seeds` (n * targets, *scores) are as many for each image. `rules` names modified rules to differentiate by; ""
+    are the exact ones.
     """
 
     images: Array
     seeds: Array
     rules: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerGradients:
+    """Asks for d(seed . scores)/d(features) at the question's layer, of n images; seeds and answer as of Gradients."""
+
+    images: Array
+    seeds: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +58,20 @@ class HeadScores:
 
 @dataclass(frozen=True, eq=False)
 class HeadGradients:
-    """Asks for d(seed . scores)/d(features) of features (n, channels, height, width), with a seed (n, *scores) each."""
+    """Asks for d(seed . scores)/d(features) of features (n, channels, height, width); as LayerGradients otherwise."""
 
     features: Array
     seeds: Array
 
 
-Ask = Scores | Features | Gradients | HeadScores | HeadGradients
+GRADIENT_ASKS = frozenset((Gradients, LayerGradients, HeadGradients))
+CUT_ASKS = GRADIENT_ASKS | {Features, HeadScores}
+"""Those that need the model cut, at a layer or at the image."""
+
+HEAD_ASKS = frozenset((HeadScores, HeadGradients))
+"""Those that leave the image as it is."""
+
+Ask = Scores | Features | Gradients | LayerGradients | HeadScores | HeadGradients
 
 
 @dataclass(frozen=True, eq=False)

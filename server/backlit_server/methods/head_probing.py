@@ -49,7 +49,7 @@ def shapley_cam(features: Array, seeds: Array, *, step: float = 1e-2) -> Steps:
     this relative step. Behind a piecewise linear head it is Grad-CAM. Cai, Shapley-CAM, 2025, eq. 11.
     """
     along = np.concatenate([features, features * (1 + step), features * (1 - step)]).astype(features.dtype)
-    found = yield HeadGradients(np.repeat(along, len(seeds), 0), np.concatenate([seeds] * 3))
+    found = yield HeadGradients(along, np.concatenate([seeds] * 3))
     grads, above, below = found.reshape(3, len(seeds), *features.shape[1:])
     weights = (grads - (above - below) / (4 * step)).mean((2, 3))
     return Outcome(weighted(features, weights))
@@ -60,7 +60,7 @@ def eigen_grad_cam(features: Array, seeds: Array) -> Steps:
 
     As Eigen-CAM, of g A, which depends on the target. Gildenblat et al., pytorch-grad-cam, 2021.
     """
-    grads = yield HeadGradients(np.repeat(features, len(seeds), 0), seeds)
+    grads = yield HeadGradients(features, seeds)
     return Outcome(first_direction(features * grads))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from backlit_server.methods.asking import Array, Features, Gradients, HeadGradients, Outcome, Partial, Steps, batches
+from backlit_server.methods.asking import Array, Gradients, LayerGradients, Outcome, Partial, Steps, batches
 from backlit_server.methods.head_probing import weighted
 
 Moments = tuple[Array, Array]
@@ -55,9 +55,8 @@ def smooth_grad_cam_plus_plus(
     powers = np.zeros((3, len(seeds), *features.shape[1:]))
     for part in batches(samples, max(1, batch // len(seeds))):
         noisy = _copies(draw, image, part.stop - part.start, noise)
-        near = yield Features(noisy)
-        rows = np.repeat(near, len(seeds), 0), np.concatenate([seeds] * len(near))
-        grads = (yield HeadGradients(*rows)).reshape(len(near), len(seeds), *features.shape[1:])
+        found = yield LayerGradients(noisy, np.concatenate([seeds] * len(noisy)))
+        grads = found.reshape(len(noisy), len(seeds), *features.shape[1:])
         powers += [(grads**k).sum(0) for k in (1, 2, 3)]
         yield Partial(_plus_plus(features, powers / part.stop), part.stop / samples)
     return Outcome(_plus_plus(features, powers / samples))
@@ -84,8 +83,7 @@ def _noisy(
     total, squares = np.zeros((2, len(seeds), *image.shape[1:]))
     for part in batches(samples, max(1, batch // len(seeds))):
         noisy = _copies(draw, image, part.stop - part.start, noise)
-        rows = np.repeat(noisy, len(seeds), 0), np.concatenate([seeds] * len(noisy))
-        grads = (yield Gradients(*rows)).reshape(len(noisy), *total.shape)
+        grads = (yield Gradients(noisy, np.concatenate([seeds] * len(noisy)))).reshape(len(noisy), *total.shape)
         total += grads.sum(0)
         squares += (grads**2).sum(0)
         yield Partial(finish(total, squares, part.stop).max(1), part.stop / samples)

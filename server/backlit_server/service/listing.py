@@ -27,6 +27,7 @@ def _method(name: str, row: Method, support: pb.MethodSupport | None) -> pb.Meth
         documentation=row.documentation,
         parameters=[_parameter(p) for p in row.parameters],
         needs_gradients=row.needs_gradients,
+        many_passes=row.many_passes,
         support=support,
     )
 

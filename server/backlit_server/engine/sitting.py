@@ -1,0 +1,189 @@
+"""One image that a method of many passes is asked about: ANSWERS has one row a kind of ask."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from backlit_server.engine.answers import Passes
+from backlit_server.engine.models import OpenModel
+from backlit_server.engine.runtime import Session
+from backlit_server.engine.targets import Row
+from backlit_server.graph import Cut
+from backlit_server.graph.method import SEED
+from backlit_server.graph.narrow import CLASSES
+from backlit_server.graph.tiling import TARGETS, WHOLE
+from backlit_server.methods.asking import (
+    Ask,
+    Features,
+    Gradients,
+    HeadGradients,
+    HeadScores,
+    LayerGradients,
+    Scores,
+    batches,
+)
+
+Array = np.ndarray
+
+
+@dataclass
+class Sitting:
+    """An image with all that is asked of it. `made` holds its own tensors, the model's inputs among them.
+
+    `cut` is where the layer is, None for methods that need none. `batch`: how many images go into one run. `passes`
+    and the digests of the graphs that ran grow with every answer.
+    """
+
+    model: OpenModel
+    cut: Cut | None
+    made: Mapping[str, Array]
+    asked: Sequence[Row]
+    batch: int
+    passes: Passes = field(default_factory=lambda: Passes(forward=1))
+    digests: dict[str, None] = field(default_factory=dict)
+
+    def answer(self, ask: Ask) -> Array:
+        return ANSWERS[type(ask)](self, ask)
+
+    @property
+    def image(self) -> str:
+        """The input that is the image."""
+        return self.model.anatomy.inputs[0].name
+
+    @property
+    def scores(self) -> str:
+        return self.model.anatomy.scores.name
+
+    @property
+    def layer(self) -> str:
+        assert self.cut is not None
+        return self.cut.layer
+
+    def maps(self, name: str) -> Array:
+        """A tensor of the image as (1, channels, height, width), of whole numbers and halves as float32."""
+        found = self.model.anatomy.view_of(name).maps(self.made[name])
+        return found if found.dtype == np.float64 else found.astype(np.float32, copy=False)
+
+    def native(self, name: str, maps: Array) -> Array:
+        """Maps (n, channels, height, width) as the tensor has them; what it holds at no place stays the image's own."""
+        own, view = self.made[name], self.model.anatomy.view_of(name)
+        if own.dtype.kind in "ui":
+            limits = np.iinfo(own.dtype)
+            maps = np.rint(maps).clip(limits.min, limits.max)
+        maps = maps.astype(own.dtype, copy=False)
+        if sorted(view.roles) == sorted("NCHW"):
+            return np.ascontiguousarray(maps.transpose(["NCHW".index(role) for role in view.roles]))
+        places = view.maps(np.arange(own.size).reshape(own.shape)).ravel()
+        rows = np.repeat(own.reshape(1, -1), len(maps), 0)
+        rows[:, places] = maps.reshape(len(maps), -1)
+        return rows.reshape(-1, *own.shape[1:])
+
+    def repeated(self, name: str, count: int) -> Array:
+        """The image's own tensor, so many times."""
+        own = self.made[name]
+        return np.repeat(own[None], count, 0).reshape(-1, *own.shape[1:])
+
+    def forward(self, session: Session, images: Array, names: Sequence[str]) -> dict[str, Array]:
+        """Tensors of the forward pass of images (n, channels, height, width)."""
+        self.passes += Passes(forward=len(images))
+        self.digests[session.digest] = None
+        runs = [self._forward(session, images[part]) for part in batches(len(images), self.batch)]
+        return {name: np.concatenate([run[name] for run in runs]) for name in names}
+
+    def _forward(self, session: Session, images: Array) -> dict[str, Array]:
+        inputs = self.model.anatomy.inputs
+        feeds = {i.name: self.repeated(i.name, len(images)) if i.batched else self.made[i.name] for i in inputs[1:]}
+        return session.run({self.image: self.native(self.image, images)} | feeds)
+
+    def backward(self, cut: Cut, crossing: Mapping[str, Array], seeds: Array, rules: str = "") -> Array:
+        """d(seed . scores)/d(layer) as maps, of images whose tensors cross a cut; seeds are images outer."""
+        head = self.model.gradients(cut, rules)
+        self.digests[head.digest] = None
+        images = len(crossing[cut.layer]) // len(self.made[cut.layer])
+        targets = len(seeds) // images
+        seeds = seeds.astype(self.made[self.scores].dtype)
+        found = []
+        for part in batches(images, max(1, self.batch // targets) if cut.rows_tile else 1):
+            some = {name: _of(array, part, images) for name, array in crossing.items()}
+            rows = seeds[part.start * targets : part.stop * targets]
+            found += _tiled(head.session, some, rows, targets) if cut.rows_tile else _apart(head.session, some, rows)
+        return np.concatenate(found)
+
+
+def _of(array: Array, part: slice, images: int) -> Array:
+    each = len(array) // images
+    return array[part.start * each : part.stop * each]
+
+
+def _tiled(session: Session, crossing: Mapping[str, Array], seeds: Array, targets: int) -> list[Array]:
+    feeds = {WHOLE + name: array for name, array in crossing.items()} | {TARGETS: np.array([targets])}
+    return [_gradients_of(session, feeds, seeds)]
+
+
+def _apart(session: Session, crossing: Mapping[str, Array], seeds: Array) -> list[Array]:
+    """One run a seed, where the rows of one image cannot be repeated."""
+    return [_gradients_of(session, crossing, seed[None]) for seed in seeds]
+
+
+def _gradients_of(session: Session, feeds: Mapping[str, Array], seeds: Array) -> Array:
+    given = {**feeds, SEED: seeds}
+    if CLASSES in session.inputs:
+        classes = np.flatnonzero(seeds.any(0)) if seeds.any() else np.array([0])
+        given |= {CLASSES: classes, SEED: np.ascontiguousarray(seeds[:, classes])}
+    return session.run({name: given[name] for name in session.inputs})["grads"]
+
+
+def _scores(at: Sitting, ask: Scores) -> Array:
+    return at.forward(at.model.plain, ask.images, [at.scores])[at.scores]
+
+
+def _features(at: Sitting, ask: Features) -> Array:
+    found = at.forward(at.model.at(at.layer).session, ask.images, [at.layer])
+    return at.model.spatial(at.layer, found[at.layer])
+
+
+def _gradients(at: Sitting, ask: Gradients) -> Array:
+    at.passes += Passes(forward=len(ask.seeds), backward=len(ask.seeds))
+    cut = at.model.at(at.image).cut
+    assert cut is not None
+    crossing = {name: at.repeated(name, len(ask.images)) for name in cut.crossing}
+    return at.backward(cut, crossing | {at.image: at.native(at.image, ask.images)}, ask.seeds, ask.rules)
+
+
+def _layer_gradients(at: Sitting, ask: LayerGradients) -> Array:
+    assert at.cut is not None
+    at.passes += Passes(head=len(ask.seeds))
+    crossing = at.forward(at.model.at(at.layer).session, ask.images, at.cut.crossing)
+    return at.backward(at.cut, crossing, ask.seeds)
+
+
+def _head_scores(at: Sitting, ask: HeadScores) -> Array:
+    assert at.cut is not None
+    at.passes += Passes(head=len(ask.features))
+    session = at.model.plain_head(at.cut)
+    at.digests[session.digest] = None
+    found = []
+    for part in batches(len(ask.features), at.batch if at.cut.rows_tile else 1):
+        features = at.native(at.layer, ask.features[part])
+        feeds = {name: at.repeated(name, part.stop - part.start) for name in at.cut.crossing} | {at.layer: features}
+        found.append(session.run(feeds)[at.scores])
+    return np.concatenate(found)
+
+
+def _head_gradients(at: Sitting, ask: HeadGradients) -> Array:
+    assert at.cut is not None
+    at.passes += Passes(head=len(ask.seeds))
+    crossing = {name: at.repeated(name, len(ask.features)) for name in at.cut.crossing}
+    return at.backward(at.cut, crossing | {at.layer: at.native(at.layer, ask.features)}, ask.seeds)
+
+
+ANSWERS: dict[type, Callable[[Sitting, Any], Array]] = {
+    Scores: _scores,
+    Features: _features,
+    Gradients: _gradients,
+    LayerGradients: _layer_gradients,
+    HeadScores: _head_scores,
+    HeadGradients: _head_gradients,
+}
