@@ -35,9 +35,10 @@ def ask(
     scores: str = "",
     **parameters,
 ) -> list[tuple[pb.Explanation, np.ndarray]]:
-    """The engine's answers: explanations and their heatmaps."""
+    """The engine's last answers: explanations and their heatmaps."""
     found = responses(engine, digest, x, method, targets, layer, scores, **parameters)
-    return [pair for response, heatmaps in found for pair in zip(response.explanations, heatmaps, strict=True)]
+    finals = [(response, heatmaps) for response, heatmaps in found if response.progress == 1]
+    return [pair for response, heatmaps in finals for pair in zip(response.explanations, heatmaps, strict=True)]
 
 
 def responses(
@@ -50,13 +51,14 @@ def responses(
     scores: str = "",
     **parameters,
 ) -> list[tuple[pb.ExplainResponse, Sequence[np.ndarray]]]:
-    """What the engine answers, as it goes to the worker's desk."""
+    """What the engine answers, partial results too, as it goes to the worker's desk."""
     inputs = {name: to_tensor(a) for name, a in (x if isinstance(x, dict) else {"": x}).items()}
     question = pb.Question(model=digest, method=method, layer=layer, scores=scores)
     question.targets.extend(_target(target) for target in targets)
     question.parameters.update(parameters)
     request = pb.ExplainRequest(question=question, inputs=inputs)
-    return list(engine.explain(request, [to_array(tensor) for tensor in tensors_in(request)]))
+    answers = engine.explain(request, [to_array(tensor) for tensor in tensors_in(request)])
+    return [answer for answer in answers if answer is not None]
 
 
 def _target(target: Target) -> pb.Target:

@@ -18,8 +18,9 @@ from backlit_proto.tensors import to_array
 class Provenance:
     """How an answer was made: the same provenance and input give the same heatmap.
 
-    `execution_provider` is the one that was really used, `steps` what was done to the raw map, `forward_passes` those
-    of the whole network for this image; `preprocessing` is None unless the server prepared a picture, and
+    `execution_provider` is the one that was really used, `steps` what was done to the raw map. This image took so many
+    `forward_passes` of the whole network, `backward_passes` from the scores to the image, and `head_passes` from the
+    layer to the scores, the latter two one a target. `preprocessing` is None unless the server prepared a picture, and
     `preprocessing_assumed` says that nobody declared it for this model. `self_check` is that of the model,
     `arithmetic` that of the card.
     """
@@ -32,6 +33,8 @@ class Provenance:
     profile: str
     steps: tuple[str, ...]
     forward_passes: float
+    backward_passes: float
+    head_passes: float
     preprocessing: Preprocessing | None
     preprocessing_assumed: bool
     arithmetic: Arithmetic
@@ -61,8 +64,9 @@ class Explanation:
     `image` is the index in the batch; `target` the class, None for a seed that is not one class; `name` its name where
     the model has class names; `score` what was explained (before a final softmax or sigmoid), `output` the model's own
     output for the class; `scores` is the tensor that holds the score. `description` says what was explained where that
-    is more than a class, `detection` which box of a detector. `status` is "OK", "ALL_NONPOSITIVE", "CONSTANT" or
-    "GUARDED"; `note` says it in words.
+    is more than a class, `detection` which box of a detector. `status` is "OK", or what is to be said of the map, such
+    as "ALL_NONPOSITIVE", "CONSTANT" or "PARTIAL"; `note` says it in words. `facts` are what else the method found out,
+    such as its standard error.
     """
 
     heatmap: np.ndarray = field(repr=False)
@@ -79,6 +83,7 @@ class Explanation:
     scores: str = ""
     description: str = ""
     detection: DetectedBox | None = None
+    facts: dict[str, float] = field(default_factory=dict)
 
     @property
     def subject(self) -> str:
@@ -134,6 +139,7 @@ def read_explanation(message: pb.Explanation, provenance: Provenance) -> Explana
         scores=target.scores,
         description=target.description,
         detection=_detected(target.detection) if target.HasField("detection") else None,
+        facts=dict(message.facts),
     )
 
 
@@ -160,6 +166,8 @@ def _provenance(message: pb.Provenance) -> Provenance:
         profile=message.profile,
         steps=tuple(message.steps),
         forward_passes=message.forward_passes,
+        backward_passes=message.backward_passes,
+        head_passes=message.head_passes,
         preprocessing=Preprocessing.read(message.preprocessing) if prepared else None,
         preprocessing_assumed=message.preprocessing_assumed,
         self_check=read_self_check(message),

@@ -19,13 +19,17 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Method:
-    """A method; `available` is None unless a model was asked about, `why_not` says what to use instead."""
+    """A method; `available` is None unless a model was asked about, `why_not` says what to use instead.
+
+    One of `many_passes` sends partial results on the way.
+    """
 
     name: str
     summary: str
     documentation: str
     parameters: tuple[Parameter, ...]
     needs_gradients: bool
+    many_passes: bool
     available: bool | None
     why_not: str
 
@@ -39,6 +43,7 @@ def read_methods(message: pb.ListMethodsResponse) -> list[Method]:
             documentation=m.documentation,
             parameters=tuple(_parameter(p) for p in m.parameters),
             needs_gradients=m.needs_gradients,
+            many_passes=m.many_passes,
             available=m.support.available if m.HasField("support") else None,
             why_not=m.support.why_not,
         )

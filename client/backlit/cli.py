@@ -118,6 +118,7 @@ def _explain(command: argparse.ArgumentParser) -> None:
     command.add_argument("--layer", help="tensor or node name; default: the card's default layer")
     command.add_argument("--size", type=_size, default="layer", help="layer, input or HxW: of the maps in --json")
     command.add_argument("--set", type=_parameter, action="append", metavar="NAME=VALUE", help="a method's parameter")
+    command.add_argument("--time-limit", type=float, metavar="SECONDS", help="a picture and method; then what is known")
     command.add_argument("--out", type=Path, metavar="DIR", help="where pictures go; default: here")
     command.add_argument("--json", action="store_true", help="one JSON object a map; pictures only with --out")
     _declarations(command)

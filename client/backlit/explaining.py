@@ -40,7 +40,7 @@ def _answers(
 ) -> dict[Path, list[Explanation]]:
     """The explanations a picture, methods outer, targets inner."""
     question = {"target": args.target, "layer": args.layer, "size": args.size, "preprocessing": preprocessing}
-    question |= {"scores": args.scores, "boxes": args.boxes}
+    question |= {"scores": args.scores, "boxes": args.boxes, "time_limit": args.time_limit}
     found: dict[Path, list[Explanation]] = {picture: [] for picture in args.pictures}
     asked = [(picture, method) for picture in found for method in methods]
     with shown("explaining") as report:
@@ -49,7 +49,7 @@ def _answers(
             for partial in model.stream(picture, method, **question, **dict(args.set or ())):
                 found[picture] += [partial.explanation] if partial.final else []
                 finals += partial.final
-                share = (finals if partial.final else finals + partial.progress) / _expected(args.target)
+                share = finals / _expected(args.target) if partial.final else partial.progress
                 report(done + min(share, 1), len(asked))
     return found
 
@@ -96,9 +96,20 @@ def _tell(picture: Path, explanations: Sequence[Explanation], file: Path | None)
             print(f"  {'':<{width}} {e.description}")
         if e.detection:
             print(f"  {'':<{width}} {', '.join(_about_box(e.detection))}")
+        if about := _about_passes(e):
+            print(f"  {'':<{width}} {about}")
         if e.note:
             print(f"  {'':<{width}} {e.note}")
     print(f"  -> {file}")
+
+
+def _about_passes(e: Explanation) -> str:
+    """What a method of many passes found out, and what it took."""
+    facts = [f"{name} {value:.3g}" for name, value in e.facts.items()]
+    made = e.provenance
+    counts = {"forward": made.forward_passes, "backward": made.backward_passes, "head": made.head_passes}
+    passes = [f"{count:.0f} {kind}" for kind, count in counts.items() if count]
+    return ", ".join([*facts, f"passes: {', '.join(passes)}"]) if facts or made.forward_passes > 1 else ""
 
 
 def _about_box(found: DetectedBox) -> Iterator[str]:

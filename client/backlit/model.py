@@ -41,6 +41,7 @@ class Model(StoredModel):
         preprocessing: Declared | None = None,
         scores: str | None = None,
         boxes: str | None = None,
+        time_limit: float | None = None,
         timeout: float | None = None,
         **parameters: object,
     ) -> list[Explanation]:
@@ -55,7 +56,7 @@ class Model(StoredModel):
         """
         finish = {"size": size, "relu": relu, "normalize": normalize, "dtype": dtype}
         asked = {"target": target, "layer": layer, "profile": profile, "preprocessing": preprocessing}
-        asked |= {"scores": scores, "boxes": boxes}
+        asked |= {"scores": scores, "boxes": boxes, "time_limit": time_limit}
         question: dict[str, Any] = {**asked, **finish, **parameters}  # each of its own type
         request = explain_request(self, inputs, method, **question)
         return read_finals(self.wire.responses(Call("Explain", request), timeout))

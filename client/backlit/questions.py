@@ -11,6 +11,7 @@ normalize       the smallest value becomes 0, the largest 1
 dtype           "float32", "float16", or "uint8" (0 to 255, needs normalize)
 profile         whose conventions to follow; "paper" is the method's own paper
 preprocessing   overrides the model's own for the pictures of this question
+time_limit      seconds after which a method of many passes answers with what it knows, its status "PARTIAL"
 anything else   a parameter of the method
 """
 
@@ -49,6 +50,7 @@ def explain_request(
     preprocessing: Declared | None = None,
     scores: str | None = None,
     boxes: str | None = None,
+    time_limit: float | None = None,
     **parameters: object,
 ) -> pb.ExplainRequest:
     """The question as it travels; BadQuestion where the arguments make no sense whatever the server."""
@@ -63,6 +65,7 @@ def explain_request(
         preprocessing=declared(preprocessing),
         scores=scores or "",
         box_convention=_convention(boxes) if boxes else None,
+        time_limit=_seconds(time_limit),
     )
     return _complete(question, encode_inputs(inputs, model.card.inputs))
 
@@ -112,6 +115,12 @@ def plain(name: str, value: object) -> Any:  # JSON
     raise BadQuestion(
         f"parameter {name} is of type {type(value).__name__}; numbers, strings, lists and dicts can be sent"
     )
+
+
+def _seconds(time_limit: float | None) -> float:
+    if time_limit is not None and not time_limit > 0:
+        raise BadQuestion(f"time_limit is a positive number of seconds, or None; got {time_limit!r}")
+    return time_limit or 0
 
 
 def _rendering(size: object, relu: bool, normalize: bool, dtype: Any) -> pb.Rendering:  # Any: np.dtype takes a lot

@@ -43,13 +43,14 @@ class Model(StoredModel):
         preprocessing: Declared | None = None,
         scores: str | None = None,
         boxes: str | None = None,
+        time_limit: float | None = None,
         timeout: float | None = None,
         **parameters: object,
     ) -> list[Explanation]:
         """As `backlit.Model.explain`."""
         finish = {"size": size, "relu": relu, "normalize": normalize, "dtype": dtype}
         asked = {"target": target, "layer": layer, "profile": profile, "preprocessing": preprocessing}
-        asked |= {"scores": scores, "boxes": boxes}
+        asked |= {"scores": scores, "boxes": boxes, "time_limit": time_limit}
         question: dict[str, Any] = {**asked, **finish, **parameters}  # each of its own type
         request = explain_request(self, inputs, method, **question)
         return read_finals([answer async for answer in self.wire.responses(Call("Explain", request), timeout)])
