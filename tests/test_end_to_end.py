@@ -112,6 +112,35 @@ def test_leaving_a_stream_early_leaves_the_server_free(upload, digits):
     assert len(model.explain(digits[0])) == 1
 
 
+def test_partial_results_come_on_the_way_and_the_last_is_the_bare_engines(upload, digits, engine, shared):
+    model, passes = upload(DIGITS), {"masks": 2000, "seed": 5}
+    partials = list(model.stream(digits[:1], method="rise", target=[3, 4], **passes))
+    progress = [partial.progress for partial in partials]
+    assert progress == sorted(progress)
+    assert 0 < progress[0] < 1
+    last = [partial for partial in partials if partial.final]
+    file = stored(engine.store, shared / "models" / f"{DIGITS}.onnx")
+    bare = ask(engine, file, digits[:1], "rise", [3, 4], **passes)
+    assert [partial.explanation.facts for partial in last] == [dict(about.facts) for about, _ in bare]
+    for partial, (_, heatmap) in zip(last, bare, strict=True):
+        assert np.array_equal(partial.heatmap, heatmap)
+        assert partial.explanation.provenance.forward_passes == 2001
+
+
+def test_a_time_limit_gives_what_is_known_by_then(upload, digits):
+    (found,) = upload(DIGITS).explain(digits[:1], method="rise", target=3, masks=10_000_000, time_limit=0.2)
+    assert found.status == "PARTIAL"
+    assert 1 < found.provenance.forward_passes < 10_000_000
+
+
+def test_leaving_a_method_of_many_passes_leaves_the_server_free(upload, digits):
+    model = upload(DIGITS)
+    stream = model.stream(digits[:1], method="rise", target=3, masks=10_000_000)
+    next(iter(stream))
+    stream.close()
+    assert len(model.explain(digits[0])) == 1
+
+
 def test_a_bad_item_does_not_end_the_stream(upload, digits):
     model = upload(DIGITS)
     wrong = np.zeros((1, 3, 40, 40), np.float32)

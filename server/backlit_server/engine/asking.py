@@ -31,7 +31,6 @@ def asked_looks(
     made: Mapping[str, Array],
     asked: list[Row],
     until: float,
-    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Looked | None]:
     """A method of many passes at one image, whose own tensors `made` are: partial results, then the last.
 
@@ -43,14 +42,14 @@ def asked_looks(
     steps = row.formula(**{name: GIVEN[name](at) for name in row.needs}, **wording.parameters)
     shown = -np.inf
     for said in drive(steps, at.answer):
-        now = clock()
+        now = time.monotonic()
         if isinstance(said, Partial) and now >= until:
             steps.close()
             yield _looked(at, said, progress=1, short=True)
             return
         if isinstance(said, Outcome):
             yield _looked(at, said, progress=1)
-        elif said is None or now - shown < EVERY:
+        elif said is None or now - shown < EVERY or said.progress >= 1:  # who has come to the end says so at once
             yield None
         else:
             shown = now
