@@ -11,6 +11,7 @@ import plain
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import tensors_in, to_array, to_tensor
 from backlit_server.engine.engine import Engine
+from backlit_server.engine.targets import SCALES
 
 Target = int | str | np.ndarray | pb.Target
 
@@ -33,10 +34,11 @@ def ask(
     targets: Sequence[Target] = (),
     layer: str = "",
     scores: str = "",
+    scale: str = "",
     **parameters,
 ) -> list[tuple[pb.Explanation, np.ndarray]]:
     """The engine's last answers: explanations and their heatmaps."""
-    found = responses(engine, digest, x, method, targets, layer, scores, **parameters)
+    found = responses(engine, digest, x, method, targets, layer, scores, scale, **parameters)
     finals = [(response, heatmaps) for response, heatmaps in found if response.progress == 1]
     return [pair for response, heatmaps in finals for pair in zip(response.explanations, heatmaps, strict=True)]
 
@@ -49,11 +51,13 @@ def responses(
     targets: Sequence[Target],
     layer: str = "",
     scores: str = "",
+    scale: str = "",
     **parameters,
 ) -> list[tuple[pb.ExplainResponse, Sequence[np.ndarray]]]:
     """What the engine answers, partial results too, as it goes to the worker's desk."""
     inputs = {name: to_tensor(a) for name, a in (x if isinstance(x, dict) else {"": x}).items()}
     question = pb.Question(model=digest, method=method, layer=layer, scores=scores)
+    question.scale = SCALES[scale] if scale else pb.Question.SCALE_UNSPECIFIED
     question.targets.extend(_target(target) for target in targets)
     question.parameters.update(parameters)
     request = pb.ExplainRequest(question=question, inputs=inputs)

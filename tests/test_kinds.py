@@ -6,10 +6,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backlit import BadQuestion, Box, Class, Detection, Element, Mask, Similar, Target
+from backlit import (
+    BadQuestion,
+    Box,
+    Class,
+    Contrast,
+    Counterfactual,
+    Detection,
+    Element,
+    LogOdds,
+    Mask,
+    Probability,
+    Similar,
+    Target,
+)
 from backlit.card import TensorSpec
 from backlit.spoken import read_target
-from backlit.targets import encode_targets
+from backlit.targets import encode_targets, scale_of
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import to_array, to_tensor
 
@@ -30,6 +43,17 @@ TRAVELS = {
         Mask(where=MASK, reduce="sum"),
         pb.Target(mask=pb.MaskTarget(weights=to_tensor(MASK), reduction="REDUCTION_SUM")),
     ),
+    "contrast": (
+        Contrast(3, "cat"),
+        pb.Target(contrast=pb.Contrast(target=pb.Target(class_index=3), foil=pb.Target(class_name="cat"))),
+    ),
+    "contrast with the best other": (
+        Contrast("top1"),
+        pb.Target(contrast=pb.Contrast(target=pb.Target(top=1))),
+    ),
+    "counterfactual": (Counterfactual(3), pb.Target(counterfactual=pb.Target(class_index=3))),
+    "probability": (Probability(3), pb.Target(class_index=3)),
+    "log-odds": (LogOdds("top3"), pb.Target(top=3)),
     "similar": (
         Similar([1, 2, 3]),
         pb.Target(
@@ -46,6 +70,41 @@ def test_a_target_travels_as_what_it_is(name: str):
     target, message = TRAVELS[name]
     assert encode_targets(target, SCORES) == [message]
     assert encode_targets([target, "top2"], SCORES) == [message, pb.Target(top=2)]
+
+
+def test_all_classes_are_a_word():
+    assert encode_targets("all", SCORES) == [pb.Target(all=True)]
+    assert encode_targets(Class("all"), SCORES) == [pb.Target(class_name="all")]
+
+
+@pytest.mark.parametrize(
+    ("target", "scale"),
+    [
+        (None, ""),
+        ([3, "top2", Class(1)], ""),
+        (np.ones(3), ""),
+        (Probability("top3"), "probability"),
+        ([LogOdds(1), LogOdds(2) - LogOdds(3)], "log-odds"),
+        (Contrast(Probability(1), Probability(2)), "probability"),
+        (Counterfactual(Probability(1)), "probability"),
+        (Probability(Contrast(1)), "probability"),
+    ],
+)
+def test_the_scale_of_a_question_is_that_of_all_its_targets(target: object, scale: str):
+    assert scale_of(target) == scale
+
+
+@pytest.mark.parametrize(
+    "target", [[3, Probability(3)], Contrast(1, LogOdds(2)), LogOdds(1) - Class(2), [Probability(1), LogOdds(1)]]
+)
+def test_one_question_is_about_one_scale(target: object):
+    with pytest.raises(BadQuestion, match="ask for each in a question of its own"):
+        scale_of(target)
+
+
+def test_a_probability_of_log_odds_means_nothing():
+    with pytest.raises(BadQuestion, match="the probability of a log-odds means nothing"):
+        scale_of(Probability(LogOdds(3)))
 
 
 @pytest.mark.parametrize(
@@ -98,9 +157,14 @@ def test_a_target_is_said_in_words(words: str, target: object):
 
 
 def test_a_contrast_and_arrays_are_said_in_words(tmp_path: Path):
-    (contrast,) = encode_targets(read_target("minus:3,cat"), SCORES)
-    assert [term.weight for term in contrast.combination.terms] == [1, -1]
-    assert contrast.combination.terms[1].target.class_name == "cat"
+    (contrast,) = encode_targets(read_target("contrast:3,cat"), SCORES)
+    assert (contrast.contrast.target.class_index, contrast.contrast.foil.class_name) == (3, "cat")
+    against = read_target("probability:against:3")
+    assert (scale_of(against), encode_targets(against, SCORES)) == (
+        "probability",
+        [pb.Target(counterfactual=pb.Target(class_index=3))],
+    )
+    assert scale_of(read_target("log-odds:contrast:3,cat")) == "log-odds"
     np.save(tmp_path / "a.npy", MASK)
     (mask,) = encode_targets(read_target(f"mask:{tmp_path / 'a.npy'},3"), SCORES)
     assert mask.mask.class_index == 3
@@ -110,7 +174,7 @@ def test_a_contrast_and_arrays_are_said_in_words(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "words", ["box:1,2,3", "element:a", "detection:", "mask:nowhere.npy", "minus:3", f"similar:{__file__}"]
+    "words", ["box:1,2,3", "element:a", "detection:", "mask:nowhere.npy", "contrast:3,4,5", f"similar:{__file__}"]
 )
 def test_words_that_cannot_be_read_are_refused_with_the_grammar(words: str):
     with pytest.raises(argparse.ArgumentTypeError, match=r"box:X,Y,X,Y\[,CLASS\]"):

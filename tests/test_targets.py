@@ -14,7 +14,17 @@ from backlit_server.engine.frames import Frame
 from backlit_server.engine.target_kinds import rows, rows_of_images
 from backlit_server.engine.targets import NO_CLASS, Row, seeds
 from backlit_server.engine.views import View, views
-from backlit_server.engine.wanted import Combined, Element, Kept, Masked, Near, Similar, Wanted
+from backlit_server.engine.wanted import (
+    Combined,
+    Contrasted,
+    Countered,
+    Element,
+    Kept,
+    Masked,
+    Near,
+    Similar,
+    Wanted,
+)
 from backlit_server.graph import Scores
 from backlit_server.graph.reading.tasks import Task
 
@@ -75,6 +85,15 @@ CASES = {
     "cosine of any scores": Case(Similar(REFERENCE, "cosine"), CLASSES, VECTOR, cosine),
     "dot": Case(Similar(REFERENCE, "dot"), about("embedding"), VECTOR, lambda y: y @ REFERENCE),
     "contrast": Case(Combined(((4, 1.0), (1, -1.0))), CLASSES, VECTOR, lambda y: y[4] - y[1]),
+    "one class rather than another": Case(Contrasted(4, 1), CLASSES, VECTOR, lambda y: y[4] - y[1]),
+    "one class rather than the best other": Case(
+        Contrasted(int(VECTOR.argmin()), None), CLASSES, VECTOR, lambda y: y[VECTOR.argmin()] - y[VECTOR.argmax()]
+    ),
+    "the best class rather than the next": Case(
+        Contrasted("top1", None), CLASSES, VECTOR, lambda y: y[VECTOR.argmax()] - y[VECTOR.argsort()[-2]]
+    ),
+    "against a class": Case(Countered(2), CLASSES, VECTOR, lambda y: -y[2]),
+    "against what is not linear": Case(Countered(Similar(REFERENCE, "cosine")), CLASSES, VECTOR, lambda y: -cosine(y)),
     "down": Case(Combined(((Element((3,)), -1.0),)), CLASSES, VECTOR, lambda y: -y[3]),
     "sum of what is not linear": Case(
         Combined(((Similar(REFERENCE, "cosine"), 2.0), (0, 0.5))), CLASSES, VECTOR, lambda y: 2 * cosine(y) + y[0] / 2
@@ -119,6 +138,22 @@ def differences(formula: Callable[[np.ndarray], Any], y: np.ndarray) -> np.ndarr
         moved[index] = step
         found[index] = (formula(y + moved) - formula(y - moved)) / (2 * step)
     return found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (Contrasted(4, 1), "class 4 rather than class 1"),
+        (
+            Countered(Contrasted(4, Element((0,)))),
+            "what speaks against class 4 rather than (the element [0] of the output)",
+        ),
+    ],
+)
+def test_what_was_explained_is_said_in_words(wanted: Wanted, said: str):
+    assert one(wanted, seen(VECTOR, CLASSES)).said == said
+    probabilities = replace(CLASSES, scale="probability")
+    assert one(4, seen(VECTOR, probabilities)).said == "the probability of class 4"
 
 
 def test_one_score_behind_a_sigmoid_is_two_classes():
@@ -256,7 +291,15 @@ REFUSED = {
     "a class that wins nowhere": (0, SEGMENTS, MAPS - [[[9]], [[0]], [[0]]], "class 0 wins no place"),
     "a class that no map has": (3, SEGMENTS, MAPS, "wins no place"),
     "a class that no mask can be of": (Masked(3, MASK, False), SEGMENTS, MAPS, "0 to 2"),
-    "several in a term": (Combined((("top2", 1.0),)), CLASSES, VECTOR, "a term of a combination is one target"),
+    "several in a term": (Combined((("top2", 1.0),)), CLASSES, VECTOR, "combination or contrast is one target"),
+    "a contrast of a class with itself": (Contrasted(2, 2), CLASSES, VECTOR, "no difference to explain"),
+    "a contrast with the best other of no classes": (
+        Contrasted(Element((3,)), None),
+        CLASSES,
+        VECTOR,
+        "say what the target is contrasted with",
+    ),
+    "a contrast with several": (Contrasted(2, "top2"), CLASSES, VECTOR, "contrast is one target; this one is 2"),
     "a seed of another shape": (VECTOR[:3], CLASSES, VECTOR, "a seed has the shape"),
     "a class no anchor has": (3, DETECTOR, ANCHORS, "0 to 2"),
 }

@@ -13,6 +13,7 @@ from backlit import aio
 from backlit.answers import DetectedBox, Explanation, Partial, Provenance
 from backlit.card import Card
 from backlit.catalogue import Method
+from backlit.contrasts import Contrast, Counterfactual, LogOdds, Probability
 from backlit.kinds import Box, Class, Detection, Element, Mask, Similar, Sum, Target
 from backlit.model import Model
 from backlit.preprocessing import Preprocessing
@@ -45,13 +46,16 @@ __all__ = [
     "Busy",
     "Card",
     "Class",
+    "Contrast",
     "CorruptModel",
+    "Counterfactual",
     "DeadlineExceeded",
     "DetectedBox",
     "Detection",
     "Element",
     "Explanation",
     "InternalError",
+    "LogOdds",
     "Mask",
     "Method",
     "Model",
@@ -61,6 +65,7 @@ __all__ = [
     "Overloaded",
     "Partial",
     "Preprocessing",
+    "Probability",
     "Provenance",
     "Server",
     "ServerUnavailable",

@@ -64,7 +64,8 @@ class Explanation:
     `image` is the index in the batch; `target` the class, None for a seed that is not one class; `name` its name where
     the model has class names; `score` what was explained (before a final softmax or sigmoid), `output` the model's own
     output for the class; `scores` is the tensor that holds the score. `description` says what was explained where that
-    is more than a class, `detection` which box of a detector. `status` is "OK", or what is to be said of the map, such
+    is more than a class, `detection` which box of a detector; `scale` is "probability" or "log-odds" where one of these
+    was explained instead of the score. `status` is "OK", or what is to be said of the map, such
     as "ALL_NONPOSITIVE", "CONSTANT" or "PARTIAL"; `note` says it in words. `facts` are what else the method found out,
     such as its standard error.
     """
@@ -84,13 +85,15 @@ class Explanation:
     description: str = ""
     detection: DetectedBox | None = None
     facts: dict[str, float] = field(default_factory=dict)
+    scale: str = ""
 
     @property
     def subject(self) -> str:
         """What was explained, in a few words: the class where it is one, else the description."""
         if self.target is None:
             return self.description or "seed"
-        return self.name or f"class {self.target}"
+        name = self.name or f"class {self.target}"
+        return f"{self.scale} of {name}" if self.scale else name
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +143,7 @@ def read_explanation(message: pb.Explanation, provenance: Provenance) -> Explana
         description=target.description,
         detection=_detected(target.detection) if target.HasField("detection") else None,
         facts=dict(message.facts),
+        scale=word(pb.Question.Scale, target.scale).lower().replace("_", "-"),
     )
 
 

@@ -1,5 +1,6 @@
 """The `explain` command: asks about each picture, draws, and tells what the model saw."""
 
+import itertools
 import json
 import math
 import sys
@@ -10,11 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from backlit.answers import DetectedBox, Explanation
-from backlit.kinds import Target
+from backlit.kinds import Target, common_scale
 from backlit.model import Model
 from backlit.preprocessing import Preprocessing
 from backlit.progress import shown
-from backlit.targets import TOP
+from backlit.targets import ALL, TOP
 
 ASSUMED = """\
 CAUTION: nobody said how pictures are prepared for this model. Assumed: {preprocessing}.
@@ -39,19 +40,28 @@ def _answers(
     model: Model, args: Namespace, methods: Sequence[str], preprocessing: Preprocessing | None
 ) -> dict[Path, list[Explanation]]:
     """The explanations a picture, methods outer, targets inner."""
-    question = {"target": args.target, "layer": args.layer, "size": args.size, "preprocessing": preprocessing}
+    question = {"layer": args.layer, "size": args.size, "preprocessing": preprocessing}
     question |= {"scores": args.scores, "boxes": args.boxes, "time_limit": args.time_limit}
     found: dict[Path, list[Explanation]] = {picture: [] for picture in args.pictures}
-    asked = [(picture, method) for picture in found for method in methods]
+    asked = [(picture, method, target) for picture in found for method in methods for target in _apart(args.target)]
     with shown("explaining") as report:
-        for done, (picture, method) in enumerate(asked):
+        for done, (picture, method, target) in enumerate(asked):
             finals = 0
-            for partial in model.stream(picture, method, **question, **dict(args.set or ())):
+            for partial in model.stream(picture, method, target=target, **question, **dict(args.set or ())):
                 found[picture] += [partial.explanation] if partial.final else []
                 finals += partial.final
-                share = finals / _expected(args.target) if partial.final else partial.progress
+                share = finals / _expected(target) if partial.final else partial.progress
                 report(done + min(share, 1), len(asked))
     return found
+
+
+def _apart(targets: Sequence[int | str | Target] | None) -> list[list[int | str | Target] | None]:
+    """The targets of each question, in their order: one is about one scale, and about all classes or others."""
+    if targets is None:
+        return [None]
+    return [
+        list(some) for _, some in itertools.groupby(targets, lambda target: (common_scale([target]), target == ALL))
+    ]
 
 
 def _expected(targets: Sequence[int | str | Target] | None) -> int:

@@ -8,6 +8,7 @@ backlit.Similar(reference)                      what makes an embedding similar 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -25,6 +26,11 @@ class Target(ABC):
     @abstractmethod
     def message(self) -> pb.Target:
         """The target as it travels; BadQuestion where it cannot be meant."""
+
+    @property
+    def scale(self) -> str:
+        """What of the scores it is about: "" for themselves, "probability" or "log-odds"."""
+        return ""
 
     def __add__(self, other: "Target") -> "Sum":
         return Sum((*_terms(self), *_terms(other)))
@@ -137,9 +143,22 @@ class Sum(Target):
 
     terms: tuple[tuple[Target, float], ...]
 
+    @property
+    def scale(self) -> str:
+        return common_scale([target for target, _ in self.terms])
+
     def message(self) -> pb.Target:
         terms = [pb.Combination.Term(target=target.message(), weight=weight) for target, weight in self.terms]
         return pb.Target(combination=pb.Combination(terms=terms))
+
+
+def common_scale(targets: Iterable[object]) -> str:
+    """The one scale that all these targets are about; BadQuestion where they differ."""
+    scales = {target.scale if isinstance(target, Target) else "" for target in targets}
+    if len(scales) > 1:
+        told = ", ".join(sorted(scale or "score" for scale in scales))
+        raise BadQuestion(f"one question is about one of {told}: ask for each in a question of its own")
+    return next(iter(scales), "")
 
 
 def _terms(target: Target) -> tuple[tuple[Target, float], ...]:

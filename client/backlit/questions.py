@@ -26,7 +26,7 @@ from backlit.endpoint import LARGEST_MESSAGE
 from backlit.inputs import encode_inputs
 from backlit.models import StoredModel
 from backlit.preprocessing import Declared, declared
-from backlit.targets import encode_targets
+from backlit.targets import encode_targets, scale_of
 from backlit.words import choice, full_name
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
@@ -64,6 +64,7 @@ def explain_request(
         rendering=_rendering(size, relu, normalize, dtype),
         preprocessing=declared(preprocessing),
         scores=scores or "",
+        scale=full_name(pb.Question.Scale, scale_of(target).replace("-", "_"), "scale"),
         box_convention=_convention(boxes) if boxes else None,
         time_limit=_seconds(time_limit),
     )

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from backlit.kinds import Box, Class, Detection, Element, Mask, Similar, Target
+from backlit.contrasts import Contrast, Counterfactual, LogOdds, Probability
+from backlit.kinds import Box, Detection, Element, Mask, Similar, Target
 
 ABOUT_TARGETS = (
-    "class index or name, or top3; minus:A,B for class A rather than B; of detectors box:X,Y,X,Y[,CLASS] or "
-    "detection:K; of segmentations mask:FILE.npy[,CLASS]; of embeddings similar:FILE.npy; of any scores element:I[,J]; "
-    "repeatable; default: what the card's task says"
+    "class index or name, top3 or all; contrast:A,B for class A rather than B (without B: than the best other one), "
+    "against:A for what speaks against it, probability:A and log-odds:A instead of its score; of detectors "
+    "box:X,Y,X,Y[,CLASS] or detection:K; of segmentations mask:FILE.npy[,CLASS]; of embeddings similar:FILE.npy; of "
+    "any scores element:I[,J]; repeatable; default: what the card's task says"
 )
 
 
@@ -30,8 +32,8 @@ def _class(text: str) -> int | str:
     return int(text) if text.isdigit() else text
 
 
-def _minus(one: str, other: str) -> Target:
-    return Class(_class(one)) - Class(_class(other))
+def _contrast(target: str, foil: str | None = None) -> Target:
+    return Contrast(_class(target), None if foil is None else _class(foil))
 
 
 def _box(x_min: str, y_min: str, x_max: str, y_max: str, of: str | None = None) -> Target:
@@ -50,7 +52,10 @@ def _array(file: str) -> np.ndarray:
 
 
 SPOKEN: dict[str, Callable[..., Target]] = {
-    "minus": _minus,
+    "contrast": _contrast,
+    "against": lambda *words: Counterfactual(read_target(",".join(words))),
+    "probability": lambda *words: Probability(read_target(",".join(words))),
+    "log-odds": lambda *words: LogOdds(read_target(",".join(words))),
     "element": lambda *index: Element(tuple(int(i) for i in index)),
     "box": _box,
     "detection": lambda index: Detection(int(index)),

@@ -517,7 +517,17 @@ class Picture(_message.Message):
     def __init__(self, file: _Optional[bytes] = ..., pixels: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
 
 class Question(_message.Message):
-    __slots__ = ("model", "method", "parameters", "targets", "layer", "profile", "rendering", "preprocessing", "scores", "box_convention", "time_limit")
+    __slots__ = ("model", "method", "parameters", "targets", "layer", "profile", "rendering", "preprocessing", "scores", "box_convention", "time_limit", "scale", "methods")
+    class Scale(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        SCALE_UNSPECIFIED: _ClassVar[Question.Scale]
+        SCALE_SCORE: _ClassVar[Question.Scale]
+        SCALE_PROBABILITY: _ClassVar[Question.Scale]
+        SCALE_LOG_ODDS: _ClassVar[Question.Scale]
+    SCALE_UNSPECIFIED: Question.Scale
+    SCALE_SCORE: Question.Scale
+    SCALE_PROBABILITY: Question.Scale
+    SCALE_LOG_ODDS: Question.Scale
     MODEL_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
@@ -529,6 +539,8 @@ class Question(_message.Message):
     SCORES_FIELD_NUMBER: _ClassVar[int]
     BOX_CONVENTION_FIELD_NUMBER: _ClassVar[int]
     TIME_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    SCALE_FIELD_NUMBER: _ClassVar[int]
+    METHODS_FIELD_NUMBER: _ClassVar[int]
     model: str
     method: str
     parameters: _struct_pb2.Struct
@@ -540,10 +552,12 @@ class Question(_message.Message):
     scores: str
     box_convention: BoxConvention
     time_limit: float
-    def __init__(self, model: _Optional[str] = ..., method: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., layer: _Optional[str] = ..., profile: _Optional[str] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., scores: _Optional[str] = ..., box_convention: _Optional[_Union[BoxConvention, _Mapping]] = ..., time_limit: _Optional[float] = ...) -> None: ...
+    scale: Question.Scale
+    methods: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, model: _Optional[str] = ..., method: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., layer: _Optional[str] = ..., profile: _Optional[str] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., scores: _Optional[str] = ..., box_convention: _Optional[_Union[BoxConvention, _Mapping]] = ..., time_limit: _Optional[float] = ..., scale: _Optional[_Union[Question.Scale, str]] = ..., methods: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Target(_message.Message):
-    __slots__ = ("class_index", "class_name", "top", "seed", "element", "box", "detection", "mask", "similarity", "combination")
+    __slots__ = ("class_index", "class_name", "top", "seed", "element", "box", "detection", "mask", "similarity", "combination", "contrast", "counterfactual", "all")
     CLASS_INDEX_FIELD_NUMBER: _ClassVar[int]
     CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
     TOP_FIELD_NUMBER: _ClassVar[int]
@@ -554,6 +568,9 @@ class Target(_message.Message):
     MASK_FIELD_NUMBER: _ClassVar[int]
     SIMILARITY_FIELD_NUMBER: _ClassVar[int]
     COMBINATION_FIELD_NUMBER: _ClassVar[int]
+    CONTRAST_FIELD_NUMBER: _ClassVar[int]
+    COUNTERFACTUAL_FIELD_NUMBER: _ClassVar[int]
+    ALL_FIELD_NUMBER: _ClassVar[int]
     class_index: int
     class_name: str
     top: int
@@ -564,7 +581,18 @@ class Target(_message.Message):
     mask: MaskTarget
     similarity: SimilarityTarget
     combination: Combination
-    def __init__(self, class_index: _Optional[int] = ..., class_name: _Optional[str] = ..., top: _Optional[int] = ..., seed: _Optional[_Union[Tensor, _Mapping]] = ..., element: _Optional[_Union[Element, _Mapping]] = ..., box: _Optional[_Union[BoxTarget, _Mapping]] = ..., detection: _Optional[int] = ..., mask: _Optional[_Union[MaskTarget, _Mapping]] = ..., similarity: _Optional[_Union[SimilarityTarget, _Mapping]] = ..., combination: _Optional[_Union[Combination, _Mapping]] = ...) -> None: ...
+    contrast: Contrast
+    counterfactual: Target
+    all: bool
+    def __init__(self, class_index: _Optional[int] = ..., class_name: _Optional[str] = ..., top: _Optional[int] = ..., seed: _Optional[_Union[Tensor, _Mapping]] = ..., element: _Optional[_Union[Element, _Mapping]] = ..., box: _Optional[_Union[BoxTarget, _Mapping]] = ..., detection: _Optional[int] = ..., mask: _Optional[_Union[MaskTarget, _Mapping]] = ..., similarity: _Optional[_Union[SimilarityTarget, _Mapping]] = ..., combination: _Optional[_Union[Combination, _Mapping]] = ..., contrast: _Optional[_Union[Contrast, _Mapping]] = ..., counterfactual: _Optional[_Union[Target, _Mapping]] = ..., all: _Optional[bool] = ...) -> None: ...
+
+class Contrast(_message.Message):
+    __slots__ = ("target", "foil")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    FOIL_FIELD_NUMBER: _ClassVar[int]
+    target: Target
+    foil: Target
+    def __init__(self, target: _Optional[_Union[Target, _Mapping]] = ..., foil: _Optional[_Union[Target, _Mapping]] = ...) -> None: ...
 
 class Element(_message.Message):
     __slots__ = ("index",)
@@ -708,7 +736,7 @@ class ExplainResponse(_message.Message):
     def __init__(self, explanations: _Optional[_Iterable[_Union[Explanation, _Mapping]]] = ..., progress: _Optional[float] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ...) -> None: ...
 
 class Explanation(_message.Message):
-    __slots__ = ("heatmap", "image", "target", "layer", "method", "status", "note", "facts")
+    __slots__ = ("heatmap", "image", "target", "layer", "method", "status", "note", "facts", "classes")
     class FactsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -724,6 +752,7 @@ class Explanation(_message.Message):
     STATUS_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
     heatmap: Tensor
     image: int
     target: ResolvedTarget
@@ -732,10 +761,23 @@ class Explanation(_message.Message):
     status: HeatmapStatus
     note: str
     facts: _containers.ScalarMap[str, float]
-    def __init__(self, heatmap: _Optional[_Union[Tensor, _Mapping]] = ..., image: _Optional[int] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., layer: _Optional[str] = ..., method: _Optional[str] = ..., status: _Optional[_Union[HeatmapStatus, str]] = ..., note: _Optional[str] = ..., facts: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    classes: Classes
+    def __init__(self, heatmap: _Optional[_Union[Tensor, _Mapping]] = ..., image: _Optional[int] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., layer: _Optional[str] = ..., method: _Optional[str] = ..., status: _Optional[_Union[HeatmapStatus, str]] = ..., note: _Optional[str] = ..., facts: _Optional[_Mapping[str, float]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ...) -> None: ...
+
+class Classes(_message.Message):
+    __slots__ = ("first", "scores", "outputs", "statuses")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    STATUSES_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    scores: _containers.RepeatedScalarFieldContainer[float]
+    outputs: _containers.RepeatedScalarFieldContainer[float]
+    statuses: _containers.RepeatedScalarFieldContainer[HeatmapStatus]
+    def __init__(self, first: _Optional[int] = ..., scores: _Optional[_Iterable[float]] = ..., outputs: _Optional[_Iterable[float]] = ..., statuses: _Optional[_Iterable[_Union[HeatmapStatus, str]]] = ...) -> None: ...
 
 class ResolvedTarget(_message.Message):
-    __slots__ = ("class_index", "class_name", "score", "output", "scores", "description", "detection")
+    __slots__ = ("class_index", "class_name", "score", "output", "scores", "description", "detection", "scale")
     CLASS_INDEX_FIELD_NUMBER: _ClassVar[int]
     CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
@@ -743,6 +785,7 @@ class ResolvedTarget(_message.Message):
     SCORES_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     DETECTION_FIELD_NUMBER: _ClassVar[int]
+    SCALE_FIELD_NUMBER: _ClassVar[int]
     class_index: int
     class_name: str
     score: float
@@ -750,7 +793,8 @@ class ResolvedTarget(_message.Message):
     scores: str
     description: str
     detection: Detection
-    def __init__(self, class_index: _Optional[int] = ..., class_name: _Optional[str] = ..., score: _Optional[float] = ..., output: _Optional[float] = ..., scores: _Optional[str] = ..., description: _Optional[str] = ..., detection: _Optional[_Union[Detection, _Mapping]] = ...) -> None: ...
+    scale: Question.Scale
+    def __init__(self, class_index: _Optional[int] = ..., class_name: _Optional[str] = ..., score: _Optional[float] = ..., output: _Optional[float] = ..., scores: _Optional[str] = ..., description: _Optional[str] = ..., detection: _Optional[_Union[Detection, _Mapping]] = ..., scale: _Optional[_Union[Question.Scale, str]] = ...) -> None: ...
 
 class Detection(_message.Message):
     __slots__ = ("anchor", "box", "iou", "convention", "convention_assumed")

@@ -29,7 +29,7 @@ def best_classes(count: int, view: View) -> list[Row]:
 
 def _by_class(view: View) -> np.ndarray:
     scores = view.scores.reshape(-1)
-    return np.concatenate([-scores, scores]) if view.about.binary else scores
+    return np.concatenate([2 * view.about.even - scores, scores]) if view.about.binary else scores
 
 
 def _rows(indices: list[int], view: View) -> list[Row]:

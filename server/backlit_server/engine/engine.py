@@ -56,7 +56,7 @@ class Engine:
         started = time.monotonic()
         question = read_question(request, tensors)
         end = started + question.wording.time_limit
-        model = self._models.get(question.wording.model).explaining(question.wording.scores)
+        model = self._models.get(question.wording.model).explaining(question.wording.scores, question.wording.scale)
         inputs, prepared = self._inputs(question, model)
         size = image_size(inputs, model.anatomy.inputs)
         frame = frames(question.pictures, prepared, size)

@@ -18,6 +18,7 @@ from backlit_server.engine.trial import batches
 from backlit_server.graph import (
     Cut,
     Recipe,
+    Scores,
     annotate,
     canonical,
     cut,
@@ -27,6 +28,7 @@ from backlit_server.graph import (
     method_graph,
     narrowed,
     pruned,
+    scaled,
     seeded,
     with_outputs,
 )
@@ -60,15 +62,21 @@ class OpenModel:
     """One model with the scores it explains: its anatomy and, by layer and method, its sessions.
 
     `folder` is where weights outside the file lie, `batch` what is already known of running images together, `scores`
-    the tensor to explain ("": the default).
+    the tensor to explain ("": the default), or what is known of it.
     """
 
     def __init__(
-        self, file: onnx.ModelProto, runtime: Runtime, folder: Path | None = None, batch: str = "", *, scores: str = ""
+        self,
+        file: onnx.ModelProto,
+        runtime: Runtime,
+        folder: Path | None = None,
+        batch: str = "",
+        *,
+        scores: str | Scores = "",
     ) -> None:
         self._open = partial(runtime.open, folder=folder)
         self._look = partial(OpenModel, runtime=runtime, folder=folder, batch=batch)
-        self._explaining: dict[str, OpenModel] = {}
+        self._explaining: dict[tuple[str, str], OpenModel] = {}
         self._batch = batch
         self._backbones: dict[str, Backbone] = {}
         self._seeded: dict[tuple[str, str, bool], onnx.ModelProto] = {}
@@ -79,15 +87,20 @@ class OpenModel:
         self._graph = with_outputs(graph, self.anatomy.scores.beside)
         self.image = expected_image(self.anatomy)
 
-    def explaining(self, scores: str) -> "OpenModel":
-        """The same model with another tensor as its scores ("": the default)."""
-        if not scores or scores == self.anatomy.scores.name:
+    def explaining(self, scores: str, scale: str = "") -> "OpenModel":
+        """The same model with another tensor as its scores ("": the default), and these on a scale ("": their own)."""
+        own = not scores or scores == self.anatomy.scores.name
+        if own and not scale:
             return self
-        if scores not in self._explaining:
+        key = ("", scale) if own else (scores, "")
+        if key not in self._explaining:
+            graph, found = scaled(self._graph, self.anatomy.scores, scale) if own else (self._graph, scores)
+            made = self._look(graph, scores=found)
             if len(self._explaining) == MOST_SCORES:
                 del self._explaining[next(iter(self._explaining))]
-            self._explaining[scores] = self._look(self._graph, scores=scores)
-        return self._explaining[scores]
+            self._explaining[key] = made
+        found = self._explaining[key]
+        return found if own else found.explaining("", scale)
 
     def backbone(self, method: str, layer: str) -> Backbone:
         """What a method needs of the forward pass, at a tensor or node by name ("": the default layer)."""

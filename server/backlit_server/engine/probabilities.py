@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from backlit_server.graph import Scores
+from backlit_server.graph.reading.scores import LOG_ODDS, PROBABILITY
 from backlit_server.graph.reading.tasks import CLASSIFICATION
 
 Array = np.ndarray
@@ -16,11 +17,14 @@ def probability_of(about: Scores) -> Callable[[Array, Array], Array]:
     Of one class that is its probability, of one class minus another the difference of theirs. One score that speaks for
     class 1 speaks against class 0, whose seed is -1.
     """
-    activate = ACTIVATIONS[about.activation or _usual(about)]
+    activate = ACTIVATIONS[SCALES[about.scale] if about.scale else about.activation or _usual(about)]
     classes = 1 + max(0, about.task.axes.find("C"))
 
     def of_one_score(scores: Array, seeds: Array) -> Array:
-        return activate(scores.reshape(len(scores), 1) @ seeds.reshape(len(seeds), 1).T, classes)
+        against = seeds.reshape(1, len(seeds)) < 0
+        return activate(
+            scores.reshape(len(scores), 1) @ seeds.reshape(len(seeds), 1).T + 2 * about.even * against, classes
+        )
 
     def of_scores(scores: Array, seeds: Array) -> Array:
         return activate(scores, classes).reshape(len(scores), -1) @ seeds.reshape(len(seeds), -1).T
@@ -44,6 +48,8 @@ def _sigmoid(scores: Array, axis: int) -> Array:
     return 0.5 * (1 + np.tanh(0.5 * scores))
 
 
+SCALES = {PROBABILITY: "", LOG_ODDS: "Sigmoid"}
+"""What leads from scores on a scale to probabilities."""
 ACTIVATIONS: dict[str, Callable[[Array, int], Array]] = {
     "": lambda scores, axis: scores,
     "Softmax": _softmax,

@@ -13,6 +13,7 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 from backlit_server.engine.boxes import Convention, read_convention
 from backlit_server.engine.rendering import Rendering, read_rendering
+from backlit_server.engine.targets import SCALES
 from backlit_server.engine.wanted import BEST, Wanted, read_target
 from backlit_server.methods import DEFAULT_METHOD, bind
 
@@ -31,6 +32,7 @@ class Wording:
     targets: tuple[pb.Target, ...]
     layer: str
     scores: str
+    scale: str
     boxes: Convention
     profile: str
     rendering: Rendering
@@ -77,6 +79,7 @@ def _wording(question: bytes) -> Wording:
         targets=tuple(asked.targets),
         layer=asked.layer,
         scores=asked.scores,
+        scale=next((scale for scale, told in SCALES.items() if told == asked.scale), ""),
         boxes=read_convention(asked.box_convention),
         profile=profile,
         rendering=read_rendering(asked.rendering),

@@ -29,7 +29,7 @@ class Places:
 
     @property
     def winners(self) -> np.ndarray:
-        return (self.scores[0] > 0).astype(np.int64) if self.single else self.scores.argmax(0)
+        return (self.scores[0] > self.view.about.even).astype(np.int64) if self.single else self.scores.argmax(0)
 
     def over(self, index: int, weights: np.ndarray, total: bool, where: str) -> Row:
         """The row of a class over a mask (height, width)."""
@@ -42,7 +42,8 @@ class Places:
         values = values if total else values / weights.sum(dtype=np.float64)
         said = f"the {'sum' if total else 'mean'} of class {index} over {where}"
         made = self.view.row(self.places[channel].reshape(-1)[inside], values, said=said)
-        return Row(made.image, made.places, made.values, index, made.score, made.output, made.of, said)
+        score = made.score if sign > 0 else made.score - 2 * self.view.about.even * float(values.sum())
+        return made._replace(class_index=index, score=score)
 
 
 def places(view: View) -> Places:

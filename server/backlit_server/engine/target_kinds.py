@@ -9,13 +9,31 @@ from backlit_proto.errors import BadQuestion
 from backlit_server.engine import classes, detection, segmentation, similarity
 from backlit_server.engine.targets import NO_CLASS, Row
 from backlit_server.engine.views import View
-from backlit_server.engine.wanted import BEST, Combined, Element, Kept, Masked, Near, Similar, Wanted
+from backlit_server.engine.wanted import (
+    BEST,
+    Combined,
+    Contrasted,
+    Countered,
+    Element,
+    Every,
+    Kept,
+    Masked,
+    Near,
+    Similar,
+    Wanted,
+)
 from backlit_server.graph.reading.tasks import CLASSIFICATION, DETECTION, EMBEDDING, OTHER, REGRESSION, SEGMENTATION
 
 
 def rows(wanted: Sequence[Wanted], views: Iterable[View]) -> list[Row]:
     """Every heatmap to make, images outer, targets inner."""
-    return [row for view in views for target in wanted for row in KINDS[type(target)](target, view)]
+    return [_on_scale(row, view) for view in views for target in wanted for row in KINDS[type(target)](target, view)]
+
+
+def _on_scale(row: Row, view: View) -> Row:
+    """The row, which says so where what it explains is no score but what was made of it."""
+    scale = view.about.scale
+    return row._replace(said=f"the {scale} of {_words(row)}", scale=scale) if scale else row
 
 
 def rows_of_images(wanted: Sequence[Wanted], views: Iterable[View]) -> list[Row]:
@@ -70,22 +88,68 @@ def _element(wanted: Element, view: View) -> list[Row]:
 
 
 def _combination(wanted: Combined, view: View) -> list[Row]:
-    """The weighted sum of targets, whose seed is that of theirs."""
-    total, score, words = np.zeros(view.scores.size), 0.0, []
-    for target, weight in wanted.terms:
-        found = KINDS[type(target)](target, view)
-        if len(found) != 1:
-            raise BadQuestion(f"a term of a combination is one target; this one is {len(found)}")
-        np.add.at(total, np.asarray(found[0].places, np.int64), weight * np.asarray(found[0].values, np.float64))
-        score += weight * found[0].score
-        words.append(f"{weight:+g} x {_words(found[0])}")
+    """The weighted sum of targets."""
+    terms = [(_single(target, view), weight) for target, weight in wanted.terms]
+    said = " ".join(f"{weight:+g} x {_words(row)}" for row, weight in terms)
+    return [_sum(terms, said, view)]
+
+
+def _contrast(wanted: Contrasted, view: View) -> list[Row]:
+    """One target minus another."""
+    row = _single(wanted.target, view)
+    foil = _best_other(row, view) if wanted.foil is None else _single(wanted.foil, view)
+    made = _sum([(row, 1.0), (foil, -1.0)], f"{_words(row)} rather than {_words(foil)}", view)
+    if not len(made.places):
+        raise BadQuestion(f"{_words(row)} rather than {_words(foil)}: there is no difference to explain")
+    return [made]
+
+
+def _counterfactual(wanted: Countered, view: View) -> list[Row]:
+    """Minus a target (Selvaraju et al., Grad-CAM, 2017, section 3.3)."""
+    row = _single(wanted.target, view)
+    return [_sum([(row, -1.0)], f"what speaks against {_words(row)}", view)]
+
+
+def _best_other(row: Row, view: View) -> Row:
+    """The best class but that of a row."""
+    if row.class_index == NO_CLASS or view.about.task.kind != CLASSIFICATION:
+        raise BadQuestion("say what the target is contrasted with: a best other class there is of classifiers only")
+    return next(other for other in _top("top2", view) if other.class_index != row.class_index)
+
+
+def _single(wanted: Wanted, view: View) -> Row:
+    found = KINDS[type(wanted)](wanted, view)
+    if len(found) != 1:
+        raise BadQuestion(f"a term of a combination or contrast is one target; this one is {len(found)}")
+    return found[0]
+
+
+def _sum(terms: Sequence[tuple[Row, float]], said: str, view: View) -> Row:
+    """The row of a weighted sum, whose seed is that of its rows."""
+    total = np.zeros(view.scores.size)
+    for row, weight in terms:
+        np.add.at(total, np.asarray(row.places, np.int64), weight * np.asarray(row.values, np.float64))
+    score = sum(weight * row.score for row, weight in terms)
     places = np.flatnonzero(total)
-    said = " ".join(words)
-    return [Row(view.image, places.tolist(), total[places].tolist(), NO_CLASS, score, math.nan, view.about.name, said)]
+    return Row(view.image, places.tolist(), total[places].tolist(), NO_CLASS, score, math.nan, view.about.name, said)
 
 
 def _words(row: Row) -> str:
-    return f"({row.said})" if row.said else "seed" if row.class_index == NO_CLASS else f"class {row.class_index}"
+    if row.said:
+        return row.said if row.said.startswith("class ") else f"({row.said})"
+    return "a seed" if row.class_index == NO_CLASS else f"class {row.class_index}"
+
+
+def _every(wanted: Every, view: View) -> list[Row]:
+    """One row a class, or one a value of a vector."""
+    if view.about.task.kind not in (CLASSIFICATION, REGRESSION, EMBEDDING) or view.scores.size != max(
+        view.scores.shape
+    ):
+        raise BadQuestion(
+            f"all classes can be asked for where the scores are one a class; here they are {view.scores.shape} an "
+            "image: ask for classes one by one, or for elements"
+        )
+    return [_class(index, view)[0] for index in range(2 if view.about.binary else view.scores.size)]
 
 
 def _output(count: int, view: View) -> list[Row]:
@@ -148,4 +212,7 @@ KINDS: dict[type, Callable[..., list[Row]]] = {
     Masked: lambda wanted, view: [segmentation.masked(wanted, view)],
     Similar: lambda wanted, view: [similarity.similarity(wanted, view)],
     Combined: _combination,
+    Contrasted: _contrast,
+    Countered: _counterfactual,
+    Every: _every,
 }

@@ -9,8 +9,10 @@ import numpy as np
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_server.engine.boxes import Convention
+from backlit_server.graph.reading.scores import LOG_ODDS, PROBABILITY
 
 NO_CLASS = -1
+SCALES = {PROBABILITY: pb.Question.SCALE_PROBABILITY, LOG_ODDS: pb.Question.SCALE_LOG_ODDS}
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Row(NamedTuple):
     """One heatmap to make: an image of the batch, the seed, and what the seed stands for.
 
     Most seeds are one number in one place of the scores: `places` (indices into the flat scores) and `values`.
-    `of` is the tensor of the scores; `said` what is explained, in words, where it is not simply a class.
+    `of` is the tensor of the scores; `said` what is explained, in words, where it is not simply a class;
+    `scale` is that of the scores.
     """
 
     image: int
@@ -39,6 +42,7 @@ class Row(NamedTuple):
     of: str = ""
     said: str = ""
     detection: Detection | None = None
+    scale: str = ""
 
 
 def seeds(rows: Sequence[Row], shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
@@ -64,6 +68,8 @@ def resolved(row: Row) -> pb.ResolvedTarget:
     told = pb.ResolvedTarget(
         class_index=row.class_index, score=row.score, output=row.output, scores=row.of, description=row.said
     )
+    if row.scale:
+        told.scale = SCALES[row.scale]
     if row.detection is not None:
         told.detection.CopyFrom(_told(row.detection))
     return told

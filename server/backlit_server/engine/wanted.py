@@ -60,7 +60,27 @@ class Combined:
     terms: tuple[tuple["Wanted", float], ...]
 
 
-Wanted = int | str | np.ndarray | Element | Near | Kept | Masked | Similar | Combined
+@dataclass(frozen=True, eq=False)
+class Contrasted:
+    """One target rather than another; None: than the best of the other classes."""
+
+    target: "Wanted"
+    foil: "Wanted | None"
+
+
+@dataclass(frozen=True, eq=False)
+class Countered:
+    """What speaks against a target."""
+
+    target: "Wanted"
+
+
+@dataclass(frozen=True)
+class Every:
+    """Each class, or each value of a vector."""
+
+
+Wanted = int | str | np.ndarray | Element | Near | Kept | Masked | Similar | Combined | Contrasted | Countered | Every
 """A class index, "top5" and the like, a seed, or one of the above."""
 
 
@@ -107,6 +127,17 @@ def _combined(target: pb.Target, take: Take) -> Wanted:
     return Combined(terms)
 
 
+def _contrasted(target: pb.Target, take: Take) -> Wanted:
+    first = read_target(target.contrast.target, take)
+    return Contrasted(first, read_target(target.contrast.foil, take) if target.contrast.HasField("foil") else None)
+
+
+def _every(target: pb.Target, take: Take) -> Wanted:
+    if not target.all:
+        raise BadQuestion("a target whose `all` is false asks for nothing: leave it out, or say true")
+    return Every()
+
+
 def _class_of(message: pb.BoxTarget | pb.MaskTarget) -> int | None:
     return message.class_index if message.WhichOneof("of") else None
 
@@ -121,4 +152,7 @@ READERS: dict[str, Callable[[pb.Target, Take], Wanted]] = {
     "mask": _masked,
     "similarity": _similar,
     "combination": _combined,
+    "contrast": _contrasted,
+    "counterfactual": lambda target, take: Countered(read_target(target.counterfactual, take)),
+    "all": _every,
 }

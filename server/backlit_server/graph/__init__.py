@@ -18,5 +18,6 @@ from backlit_server.graph.reading.layers import Layer as Layer
 from backlit_server.graph.reading.linear import linear_weights as linear_weights
 from backlit_server.graph.reading.scores import Scores as Scores
 from backlit_server.graph.recording.formula import with_formula as with_formula
+from backlit_server.graph.scale import scaled as scaled
 from backlit_server.graph.spelling.annotations import annotate as annotate
 from backlit_server.graph.spelling.rewritten import Arithmetic as Arithmetic

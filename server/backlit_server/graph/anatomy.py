@@ -99,10 +99,10 @@ class Anatomy:
         return self.views[tensor]
 
 
-def examine(model: ModelProto, asked: str = "") -> Anatomy:
+def examine(model: ModelProto, asked: str | Scores = "") -> Anatomy:
     """The anatomy of a canonical model; NotExplainable where no output depends on an input through floats.
 
-    `asked` names the scores to explain, "" the default ones; BadQuestion where there are none of this name.
+    `asked` names the scores to explain, "" the default ones, or is them; BadQuestion where there are none of this name.
     Opset and IR version are those of the model given here: who wants the uploaded file's asks the file.
     """
     wires = wiring(model)
@@ -112,7 +112,7 @@ def examine(model: ModelProto, asked: str = "") -> Anatomy:
     views = _views(wires, still, pictures)
     axes = {name: view.axes for name, view in views.items() if view.axes in LAYOUTS}
     among = all_scores(wires, axes)
-    found = named(wires, axes, among, asked) if asked else among[0]
+    found = asked if isinstance(asked, Scores) else named(wires, axes, among, asked) if asked else among[0]
     path, same = on_paths(wires, found.name), holding(wires, found.name)
     images = tuple(pictures) or wires.inputs
     candidates = tuple(layer for layer in layers(wires, path, views, images) if layer.name not in same)

@@ -1,6 +1,7 @@
 """A question as a caller writes it, made into one a worker can answer: digest, class indices, preprocessing."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from backlit_proto.errors import BadQuestion
 from backlit_server.admission.mismatch import mismatch
 from backlit_server.methods import DEFAULT_METHOD, method
 from backlit_server.store import Store
+
+CLASS = re.compile(r"\bclass (\d+)\b")  # in a description of the engine's
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,15 @@ def _classes(targets: Iterable[pb.Target]) -> Iterator[pb.Target | pb.BoxTarget 
     """Every message in which a class can be named; asking for a field that is not set sets nothing."""
     for target in targets:
         yield from (target, target.box, target.mask)
-        yield from _classes(term.target for term in target.combination.terms)
+        yield from _classes(_inside(target))
+
+
+def _inside(target: pb.Target) -> Iterator[pb.Target]:
+    """The targets that a target is made of."""
+    yield from (term.target for term in target.combination.terms)
+    for holder, name in ((target, "counterfactual"), (target.contrast, "target"), (target.contrast, "foil")):
+        if holder.HasField(name):
+            yield getattr(holder, name)
 
 
 def class_index(name: str, class_names: Sequence[str]) -> int:
@@ -76,4 +87,11 @@ def completed(answer: pb.ExplainResponse, model: pb.Model) -> pb.ExplainResponse
         target = explanation.target
         if 0 <= target.class_index < len(class_names):
             target.class_name = class_names[target.class_index]
+        target.description = CLASS.sub(lambda found: _named(found, class_names), target.description)
     return answer
+
+
+def _named(found: re.Match[str], class_names: Sequence[str]) -> str:
+    """A class in a description, its name behind its index."""
+    index = int(found[1])
+    return f"{found[0]} ({class_names[index]})" if index < len(class_names) else found[0]

@@ -14,6 +14,7 @@ from backlit_server.graph.reading.tasks import SIGMOID, Task, number_of_values, 
 from backlit_server.graph.reading.wayback import Origin, origin
 from backlit_server.graph.reading.wiring import Wiring
 
+PROBABILITY, LOG_ODDS = "probability", "log-odds"  # scales
 WHY = {
     "": "it ends in no softmax or sigmoid, so it is explained itself",
     "Softmax": "its final Softmax is left out, since a probability also rises when the other classes fall",
@@ -27,7 +28,8 @@ class Scores:
     """What is explained: the tensor, the graph output it leads to, and the activation left out ("" for none).
 
     `activated` is the tensor after that activation, of the scores' own layout. `binary`: one score an image behind a
-    sigmoid, which speaks for class 1 and against class 0. Sizes that the file leaves open are -1 in `shape`.
+    sigmoid, which speaks for class 1 and against class 0. Sizes that the file leaves open are -1 in `shape`. `scale`
+    says what was made of them for a question (graph/scale.py), "" for the scores themselves.
     """
 
     name: str
@@ -39,6 +41,12 @@ class Scores:
     binary: bool
     explanation: str
     task: Task
+    scale: str = ""
+
+    @property
+    def even(self) -> float:
+        """Of one score for two classes: the value that speaks for neither."""
+        return 0.5 if self.scale == PROBABILITY else 0.0
 
     @property
     def beside(self) -> tuple[str, ...]:
