@@ -1,5 +1,6 @@
 """Probabilities and log-odds as scores: their values beside numpy in double precision, their gradients by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import plain
 from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.engine.engine import Engine
+from backlit_server.engine.probabilities import probability_of
 from backlit_server.graph import differentiate, examine, scaled
 from bare import ask, stored
 from real_models import small
@@ -131,3 +133,15 @@ def test_of_one_score_behind_a_sigmoid_both_classes_have_a_probability(shared: P
     answers = ask(engine, stored(engine.store, file), x, "grad-cam", [0, 1], scale="probability")
     assert [told.target.score for told, _ in answers] == pytest.approx([1 - p[0, 0], p[0, 0]], rel=1e-5)
     np.testing.assert_allclose(answers[0][1], -answers[1][1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", ["", "probability", "log-odds"])
+def test_what_seeds_ask_of_the_probabilities_is_the_same_on_every_scale(scale: str):
+    several, single = examine(model("Softmax")).scores, examine(model("Sigmoid", "N,1")).scores
+    z, c = LOGITS.astype(np.float64), [1, 3]
+    values = {"": z, "probability": softmax(z), "log-odds": log_odds(z)}
+    found = probability_of(replace(several, scale=scale))(values[scale], np.eye(5)[c])
+    np.testing.assert_allclose(found, softmax(z)[:, c], rtol=1e-9)
+    one = {"": z[:, :1], "probability": sigmoid(z[:, :1]), "log-odds": z[:, :1]}
+    found = probability_of(replace(single, scale=scale))(one[scale], np.array([[1.0], [-1.0]]))
+    np.testing.assert_allclose(found, np.concatenate([sigmoid(z[:, :1]), sigmoid(-z[:, :1])], 1), rtol=1e-9)
