@@ -58,6 +58,26 @@ def test_channels_are_rendered_one_by_one():
     assert np.allclose(both[0], -both[1])
 
 
+def test_channels_are_normalized_together_or_each_or_from_a_range():
+    channels = np.array([[[0, 1], [2, 4]], [[-4, 0], [4, 8]]], np.float32)
+    for rendering, expected, step in (
+        (Rendering(normalize=True), (channels + 4) / 12, "normalize min-max"),
+        (
+            Rendering(normalize=True, each_channel=True),
+            [[[0, 0.25], [0.5, 1]], [[0, 1 / 3], [2 / 3, 1]]],
+            "normalize min-max, each channel",
+        ),
+        (
+            Rendering(normalize=True, value_range=(0, 4)),
+            [[[0, 0.25], [0.5, 1]], [[0, 0], [1, 1]]],
+            "normalize 0 to 4",
+        ),
+    ):
+        done, steps = rendered(channels, rendering)
+        assert np.allclose(done, expected)
+        assert steps == (step,)
+
+
 def test_the_input_size_of_a_model_without_pictures_is_refused_with_a_way_out():
     with pytest.raises(BadQuestion, match="ask for size layer"):
         render(RAW[None], Rendering("input"), None)
@@ -68,6 +88,9 @@ def test_the_input_size_of_a_model_without_pictures_is_refused_with_a_way_out():
     [
         (pb.Rendering(data_type=pb.DATA_TYPE_UINT8), "ask for normalize as well"),
         (pb.Rendering(data_type=pb.DATA_TYPE_INT64), "float32, float16, uint8"),
+        (pb.Rendering(normalize=True, value_range={"low": 1, "high": 1}), "not from 1 to 1"),
+        (pb.Rendering(normalize=True, value_range={"low": 0, "high": np.inf}), "not from 0 to inf"),
+        (pb.Rendering(normalize=True, value_range={"high": 1}, each_channel=True), "either each channel"),
         (pb.Rendering(size=pb.Rendering.SIZE_EXPLICIT), "both sides must lie between 1 and"),
         (pb.Rendering(size=pb.Rendering.SIZE_EXPLICIT, height=10**6, width=9), "both sides must lie between 1 and"),
     ],

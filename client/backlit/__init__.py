@@ -16,6 +16,7 @@ from backlit.catalogue import Method
 from backlit.contrasts import Contrast, Counterfactual, LogOdds, Probability
 from backlit.kinds import Box, Class, Detection, Element, Mask, Similar, Sum, Target
 from backlit.model import Model
+from backlit.mosaics import mosaic
 from backlit.preprocessing import Preprocessing
 from backlit.server import Server, connect
 from backlit_proto.errors import (
@@ -77,4 +78,5 @@ __all__ = [
     "WrongOffset",
     "aio",
     "connect",
+    "mosaic",
 ]

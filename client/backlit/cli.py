@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from backlit import commands
+from backlit import commands, features
 from backlit.doctor import doctor
+from backlit.grammar import declarations
 from backlit.server import Server, connect
 from backlit.spoken import ABOUT_TARGETS, read_target
 from backlit_proto.errors import BacklitError
@@ -94,18 +95,7 @@ def _connection() -> argparse.ArgumentParser:
 def _upload(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", type=Path, metavar="FILE", help="an .onnx file")
     command.add_argument("--name", default="", help="a name to ask for it by")
-    _declarations(command)
-
-
-def _declarations(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("what the file does not say")
-    group.add_argument("--labels", type=Path, metavar="FILE", help="class names: one a line, or a JSON list")
-    group.add_argument("--preset", help="how pictures are prepared: a name that `backlit methods` lists")
-    group.add_argument("--mean", type=_numbers, metavar="M[,M,M]", help="input = (pixel - mean) / std, pixels 0 to 255")
-    group.add_argument("--std", type=_numbers, metavar="S[,S,S]")
-    group.add_argument("--color", choices=("rgb", "bgr", "grey"))
-    group.add_argument("--fit", choices=("crop", "stretch", "pad"), help="how a picture becomes the input's size")
-    group.add_argument("--crop", type=float, metavar="SHARE", help="of the shorter side that --fit crop keeps")
+    declarations(command)
 
 
 def _explain(command: argparse.ArgumentParser) -> None:
@@ -121,7 +111,7 @@ def _explain(command: argparse.ArgumentParser) -> None:
     command.add_argument("--time-limit", type=float, metavar="SECONDS", help="a picture and method; then what is known")
     command.add_argument("--out", type=Path, metavar="DIR", help="where pictures go; default: here")
     command.add_argument("--json", action="store_true", help="one JSON object a map; pictures only with --out")
-    _declarations(command)
+    declarations(command)
 
 
 def _export(command: argparse.ArgumentParser) -> None:
@@ -148,13 +138,6 @@ def _nothing(command: argparse.ArgumentParser) -> None:
     pass
 
 
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(number) for number in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number, or numbers with commas between") from None
-
-
 def _size(text: str) -> str | tuple[int, int]:
     if text in ("layer", "input"):
         return text
@@ -174,6 +157,7 @@ def _parameter(text: str) -> tuple[str, object]:
 # fmt: off
 COMMANDS = {
     "explain": (commands.explain, "write what the model looked at as pictures", _explain),
+    "features": (features.features, "write the values of a layer as a picture, one map a channel", features.arguments),
     "upload":  (commands.upload,  "store a model and show its card", _upload),
     "models":  (commands.models,  "list the stored models", _nothing),
     "card":    (commands.card,    "show what the server found in a model", _model),

@@ -28,14 +28,14 @@ def upload(server: Server, args: Namespace) -> None:
 
 def models(server: Server, args: Namespace) -> None:
     """One line a model, newest first."""
-    found = server.models()
-    rows = [(m.name or "-", m.digest[:12], f"{m.size / 1e6:.1f} MB", f"{m.uploaded:%Y-%m-%d %H:%M}") for m in found]
+    stored = server.models()
+    rows = [(m.name or "-", m.digest[:12], f"{m.size / 1e6:.1f} MB", f"{m.uploaded:%Y-%m-%d %H:%M}") for m in stored]
     print(_table(rows) if rows else "no models; `backlit upload FILE` stores one")
 
 
 def card(server: Server, args: Namespace) -> None:
     """The model card, the preprocessing and the number of class names."""
-    model = _found(server, args)
+    model = found(server, args)
     print(f"{'model':<12}{model.name or '-'}  {model.digest}")
     print(model.card)
     print(f"{'pictures':<12}{model.preprocessing or 'not declared how they are prepared'}")
@@ -44,7 +44,7 @@ def card(server: Server, args: Namespace) -> None:
 
 def methods(server: Server, args: Namespace) -> None:
     """One line a method with its parameters; with a model, why it cannot answer some; then the presets."""
-    for method in server.methods(_found(server, args).digest if args.model else None):
+    for method in server.methods(found(server, args).digest if args.model else None):
         print(f"{method.name:<20}{f'no: {method.why_not}' if method.available is False else method.summary}")
         for p in method.parameters:
             print(f"{'':<20}--set {p.name}={p.default}  {p.documentation}".rstrip())
@@ -54,7 +54,7 @@ def methods(server: Server, args: Namespace) -> None:
 
 def export(server: Server, args: Namespace) -> None:
     """Writes the rewritten model."""
-    print(_found(server, args).export(args.file, layer=args.layer, method=args.method))
+    print(found(server, args).export(args.file, layer=args.layer, method=args.method))
 
 
 def delete(server: Server, args: Namespace) -> None:
@@ -67,7 +67,7 @@ def explain(server: Server, args: Namespace) -> None:
     for picture in args.pictures:
         if not picture.is_file():
             raise BadQuestion(f"no picture can be read from {str(picture)!r}: no such file")
-    explain_pictures(_found(server, args), args, _declared(args))
+    explain_pictures(found(server, args), args, declared(args))
 
 
 def parameter(text: str) -> object:
@@ -78,7 +78,7 @@ def parameter(text: str) -> object:
         return text
 
 
-def _found(server: Server, args: Namespace) -> Model:
+def found(server: Server, args: Namespace) -> Model:
     """The stored model, or the file, uploaded first."""
     path = Path(args.model)
     if path.is_file() or path.suffix == ".onnx":
@@ -91,10 +91,10 @@ def _found(server: Server, args: Namespace) -> Model:
 def _uploaded(server: Server, path: Path, name: str, args: Namespace) -> Model:
     names = read_labels(args.labels) if getattr(args, "labels", None) else ()
     with shown(f"uploading {path.name}") as report:
-        return server.upload(path, name=name, preprocessing=_declared(args), class_names=names, progress=report)
+        return server.upload(path, name=name, preprocessing=declared(args), class_names=names, progress=report)
 
 
-def _declared(args: Namespace) -> Preprocessing | None:
+def declared(args: Namespace) -> Preprocessing | None:
     """What the arguments say of it; commands that do not prepare pictures have none of these arguments."""
     given = {name: value for name in DECLARED if (value := getattr(args, name, None)) is not None}
     return Preprocessing.of(given) if given else None
@@ -103,8 +103,8 @@ def _declared(args: Namespace) -> Preprocessing | None:
 def read_labels(path: Path) -> list[str]:
     """Class names from a JSON list, or from a text of one a line."""
     text = path.read_text(encoding="utf-8")
-    found = parameter(text)
-    return [str(name) for name in found] if isinstance(found, list) else text.rstrip("\n").split("\n")
+    names = parameter(text)
+    return [str(name) for name in names] if isinstance(names, list) else text.rstrip("\n").split("\n")
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:

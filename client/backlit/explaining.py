@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-import sys
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -11,15 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from backlit.answers import DetectedBox, Explanation
+from backlit.assumed import caution
 from backlit.kinds import Target, common_scale
 from backlit.model import Model
 from backlit.preprocessing import Preprocessing
 from backlit.progress import shown
 from backlit.targets import ALL, TOP
-
-ASSUMED = """\
-CAUTION: nobody said how pictures are prepared for this model. Assumed: {preprocessing}.
-If that is wrong, so are the maps. Say it with --preset (`backlit methods` lists them), or --mean and --std."""
 
 
 def explain_pictures(model: Model, args: Namespace, preprocessing: Preprocessing | None) -> None:
@@ -31,9 +27,7 @@ def explain_pictures(model: Model, args: Namespace, preprocessing: Preprocessing
     files = overlay_files(list(answers), methods, args.out or Path())
     for picture, explanations in answers.items():
         tell(picture, explanations, draw(picture, explanations, files[picture]))
-    told = [e.provenance for explanations in answers.values() for e in explanations]
-    if assumed := [p for p in told if p.preprocessing_assumed]:
-        print(ASSUMED.format(preprocessing=assumed[0].preprocessing), file=sys.stderr)
+    caution([e.provenance for explanations in answers.values() for e in explanations])
 
 
 def _answers(

@@ -7,7 +7,7 @@ boxes           how a detector writes its boxes: "xyxy", "yxyx", "cxcywh", "xywh
                 behind it or not; what is not said is read off the boxes
 size            "layer", "input" or (height, width)
 relu            negative values become 0
-normalize       the smallest value becomes 0, the largest 1
+normalize       True: the smallest value becomes 0, the largest 1; "each": those of each channel; (low, high): these two
 dtype           "float32", "float16", or "uint8" (0 to 255, needs normalize)
 profile         whose conventions to follow; "paper" is the method's own paper
 preprocessing   overrides the model's own for the pictures of this question
@@ -43,7 +43,7 @@ def explain_request(
     target: object = None,
     layer: str | None = None,
     size: str | tuple[int, int] = "layer",
-    normalize: bool = False,
+    normalize: bool | str | tuple[float, float] = False,
     profile: str = "paper",
     relu: bool = False,
     dtype: str = "float32",
@@ -124,18 +124,28 @@ def _seconds(time_limit: float | None) -> float:
     return time_limit or 0
 
 
-def _rendering(size: object, relu: bool, normalize: bool, dtype: Any) -> pb.Rendering:  # Any: np.dtype takes a lot
+def _rendering(size: object, relu: bool, normalize: object, dtype: Any) -> pb.Rendering:  # Any: np.dtype takes a lot
     try:
         name = np.dtype(dtype).name
     except TypeError:
         name = str(dtype)
-    finish = pb.Rendering(relu=relu, normalize=normalize, data_type=choice(DTYPES, name, "dtype"))
+    finish = pb.Rendering(relu=relu, data_type=choice(DTYPES, name, "dtype"))
+    finish.MergeFrom(_normalization(normalize))
     if isinstance(size, str):
         finish.size = choice(SIZES, size, "size")
         return finish
     finish.size = pb.Rendering.SIZE_EXPLICIT
     finish.height, finish.width = _height_width(size)
     return finish
+
+
+def _normalization(normalize: object) -> pb.Rendering:
+    """What is said of it alone."""
+    if isinstance(normalize, list | tuple) and len(normalize) == 2:
+        return pb.Rendering(normalize=True, value_range={"low": float(normalize[0]), "high": float(normalize[1])})
+    if not isinstance(normalize, bool | np.bool_) and normalize != "each":
+        raise BadQuestion(f"normalize is True, False, 'each' or (low, high); got {normalize!r}")
+    return pb.Rendering(normalize=bool(normalize), each_channel=normalize == "each")
 
 
 def _height_width(size: object) -> tuple[int, int]:

@@ -700,7 +700,7 @@ class BoxConvention(_message.Message):
     def __init__(self, format: _Optional[_Union[BoxConvention.Format, str]] = ..., units: _Optional[_Union[BoxConvention.Units, str]] = ...) -> None: ...
 
 class Rendering(_message.Message):
-    __slots__ = ("size", "height", "width", "relu", "normalize", "data_type")
+    __slots__ = ("size", "height", "width", "relu", "normalize", "data_type", "each_channel", "value_range")
     class Size(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         SIZE_UNSPECIFIED: _ClassVar[Rendering.Size]
@@ -711,19 +711,30 @@ class Rendering(_message.Message):
     SIZE_LAYER: Rendering.Size
     SIZE_INPUT: Rendering.Size
     SIZE_EXPLICIT: Rendering.Size
+    class Range(_message.Message):
+        __slots__ = ("low", "high")
+        LOW_FIELD_NUMBER: _ClassVar[int]
+        HIGH_FIELD_NUMBER: _ClassVar[int]
+        low: float
+        high: float
+        def __init__(self, low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
     SIZE_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     RELU_FIELD_NUMBER: _ClassVar[int]
     NORMALIZE_FIELD_NUMBER: _ClassVar[int]
     DATA_TYPE_FIELD_NUMBER: _ClassVar[int]
+    EACH_CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    VALUE_RANGE_FIELD_NUMBER: _ClassVar[int]
     size: Rendering.Size
     height: int
     width: int
     relu: bool
     normalize: bool
     data_type: DataType
-    def __init__(self, size: _Optional[_Union[Rendering.Size, str]] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., relu: _Optional[bool] = ..., normalize: _Optional[bool] = ..., data_type: _Optional[_Union[DataType, str]] = ...) -> None: ...
+    each_channel: bool
+    value_range: Rendering.Range
+    def __init__(self, size: _Optional[_Union[Rendering.Size, str]] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., relu: _Optional[bool] = ..., normalize: _Optional[bool] = ..., data_type: _Optional[_Union[DataType, str]] = ..., each_channel: _Optional[bool] = ..., value_range: _Optional[_Union[Rendering.Range, _Mapping]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
     __slots__ = ("explanations", "progress", "provenance")

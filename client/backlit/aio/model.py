@@ -36,7 +36,7 @@ class Model(StoredModel):
         target: object = None,
         layer: str | None = None,
         size: str | tuple[int, int] = "layer",
-        normalize: bool = False,
+        normalize: bool | str | tuple[float, float] = False,
         profile: str = "paper",
         relu: bool = False,
         dtype: str = "float32",

@@ -10,6 +10,11 @@ def normalize(heatmaps: np.ndarray) -> np.ndarray:
     return (heatmaps - low) / np.where(high > low, high - low, 1)
 
 
+def spread(heatmaps: np.ndarray, low: float, high: float) -> np.ndarray:
+    """`low` becomes 0 and `high` 1; what lies beyond is cut off."""
+    return (heatmaps.clip(low, high) - low) / (high - low)
+
+
 def resize(heatmap: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     """Bilinear with half-pixel centres and no antialiasing, as cv2.resize and ONNX Resize's default do it."""
     rows = interpolation(heatmap.shape[-2], size[0])
