@@ -16,9 +16,12 @@ from backlit_server.engine.inputs import expected_image
 from backlit_server.engine.runtime import Runtime, Session
 from backlit_server.engine.trial import batches
 from backlit_server.graph import (
+    NARROW,
+    SEEDINGS,
     Cut,
     Recipe,
     Scores,
+    Seeded,
     annotate,
     canonical,
     cut,
@@ -29,10 +32,9 @@ from backlit_server.graph import (
     narrowed,
     pruned,
     scaled,
-    seeded,
+    taken,
     with_outputs,
 )
-from backlit_server.graph.overlays.named import RULES
 from backlit_server.methods import DEFAULT_METHOD, IMAGE, METHODS
 
 MOST_SCORES = 8  # other tensors of a model that are explained and kept open; the one opened first goes first
@@ -79,7 +81,7 @@ class OpenModel:
         self._explaining: dict[tuple[str, str], OpenModel] = {}
         self._batch = batch
         self._backbones: dict[str, Backbone] = {}
-        self._seeded: dict[tuple[str, str, bool], onnx.ModelProto] = {}
+        self._seeded: dict[tuple[str, str, str], Seeded] = {}
         self._heads: dict[tuple[str, str, str], Head] = {}
         graph = canonical(file)
         self.anatomy = examine(graph, scores)
@@ -172,7 +174,7 @@ class OpenModel:
     def head_graph(self, cut: Cut, method: str, parameters: Mapping[str, Any]) -> onnx.ModelProto:
         """The graph of a method at a cut; NotExplainable or NotDifferentiable where there can be none."""
         recipe = self.recipe(cut.layer, method, parameters)
-        return self._behind(cut, METHODS[method].rules, METHODS[method].needs_gradients, recipe)
+        return self._behind(cut, METHODS[method].rules, recipe, parameters)
 
     def gradients(self, cut: Cut, rules: str) -> Head:
         """d(seed . scores)/d(layer) as maps `grads`, by the rules of this name."""
@@ -185,7 +187,7 @@ class OpenModel:
     def gradient_graph(self, cut: Cut, rules: str) -> onnx.ModelProto:
         """The graph of the gradients at a cut; refusals as of head_graph."""
         recipe = Recipe(lambda grads: grads, ("grads",), ("grads",), self.anatomy.view_of(cut.layer))
-        return self._behind(cut, rules, True, recipe)
+        return self._behind(cut, rules, recipe, {})
 
     def plain_head(self, cut: Cut) -> Session:
         """From the tensors that cross a cut to the scores."""
@@ -195,11 +197,12 @@ class OpenModel:
             self._heads[key] = Head(session, session.digest)
         return self._heads[key].session
 
-    def _behind(self, cut: Cut, rules: str, gradients: bool, recipe: Recipe) -> onnx.ModelProto:
+    def _behind(self, cut: Cut, rules: str, recipe: Recipe, parameters: Mapping[str, Any]) -> onnx.ModelProto:
         """The graph of a recipe behind the seeded head of a cut."""
-        scores, key = self.anatomy.scores.name, (cut.layer, rules, gradients)
+        scores, key = self.anatomy.scores.name, (cut.layer, rules, repr(taken(rules, parameters)))
         if key not in self._seeded:
-            self._seeded[key] = seeded(narrowed(cut.head, scores), cut.layer, scores, gradients, RULES[rules])
+            head = narrowed(cut.head, scores) if rules in NARROW else cut.head
+            self._seeded[key] = SEEDINGS[rules](head, cut.layer, scores, **taken(rules, parameters))
         return method_graph(self._seeded[key], cut, scores, recipe)
 
     def recipe(self, layer: str, method: str, parameters: Mapping[str, Any]) -> Recipe:
@@ -239,8 +242,8 @@ class OpenModel:
             raise NotExplainable(f"{method} is no part of a file: its answer is a tensor of the model itself")
         at, scores = backbone.cut.layer, self.anatomy.scores.name
         row = METHODS[method]
-        whole = seeded(backbone.cut.backbone, at, scores, row.needs_gradients, RULES[row.rules])
-        whole = explained(whole, at, scores, self.recipe(at, method, parameters))
+        whole = SEEDINGS[row.rules](backbone.cut.backbone, at, scores, **taken(row.rules, parameters))
+        whole = explained(whole, scores, self.recipe(at, method, parameters))
         made = pruned(whole, {o.name for o in whole.graph.output} - {f"grad/{at}"})
         return annotate(made, self._graph)
 

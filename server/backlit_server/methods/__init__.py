@@ -24,7 +24,7 @@ import functools
 import inspect
 import math
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -45,7 +45,7 @@ from backlit_server.methods.asking import Gradients, HeadGradients, HeadScores, 
 
 Formula = Callable[..., Any]
 LAYER, IMAGE = "layer", "image"
-EXACT, GUIDED, DECONVNET = "", "guided", "deconvnet"
+FORWARD = frozenset({"features", "scores", "image", "probability", "batch"})  # what no seed is needed for
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,16 @@ class Parameter:
 class Method:
     """One row of METHODS; what the formula takes is read from its signature and docstring.
 
-    `at`: where its features and grads are, at a LAYER that can be chosen or at the IMAGE. `rules` names the rules that
-    gradients are made by, `asks` what a method of many passes may ask for.
+    `at`: where its features and grads are, at a LAYER that can be chosen or at the IMAGE. `rules` names the
+    seeding: the rules that gradients are made by, or what else leads from a seed to what the formula takes. `asks`:
+    what a method of many passes may ask for.
     """
 
     formula: Formula
     parameter_documentation: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ("heatmap",)
     at: str = LAYER
-    rules: str = EXACT
+    rules: str = ""
     asks: tuple[type, ...] = ()
 
     @functools.cached_property
@@ -85,13 +86,14 @@ class Method:
 
     @property
     def needs_gradients(self) -> bool:
-        return "grads" in self.needs or not asking.GRADIENT_ASKS.isdisjoint(self.asks)
+        made = {*self.needs} - FORWARD - {"weights", "seeds"}
+        return bool(made) or not asking.GRADIENT_ASKS.isdisjoint(self.asks)
 
     @functools.cached_property
     def needs_layer(self) -> bool:
         """Whether the model is cut: at a layer that can be chosen, or at the image."""
-        needed = not {"features", "grads", "weights"}.isdisjoint(self.needs)
-        return needed or not asking.CUT_ASKS.isdisjoint(self.asks)
+        uncut = FORWARD - {"features"} | {"seeds"}
+        return not (uncut.issuperset(self.needs) and asking.CUT_ASKS.isdisjoint(self.asks))
 
     @functools.cached_property
     def needs_image(self) -> bool:
@@ -101,7 +103,7 @@ class Method:
     @functools.cached_property
     def needs_seed(self) -> bool:
         """Whether the map depends on the target; if not, the whole map is the features' own."""
-        return not {"grads", "weights", "seeds"}.isdisjoint(self.needs)
+        return not FORWARD.issuperset(self.needs)
 
     def bound(self, parameters: Mapping[str, Any]) -> Formula:
         """The formula with these parameters, a function of tensors alone."""
@@ -138,7 +140,7 @@ NOISE = (
 METHODS: dict[str, Method] = {
     "score": Method(looking.score),
     "feature-maps": Method(looking.feature_maps, ("The channels to return, in this order; none: all of them.",)),
-    "cam": Method(cam.cam),
+    "cam": Method(cam.cam, rules="weights"),
     "grad-cam": Method(cam.grad_cam),
     "grad-cam++": Method(cam.grad_cam_plus_plus, outputs=("heatmap", "guarded")),
     "hires-cam": Method(cam.hires_cam),
@@ -149,8 +151,21 @@ METHODS: dict[str, Method] = {
     "fem": Method(principal.fem),
     "saliency": Method(gradients.saliency, SALIENCY, at=IMAGE),
     "gradient-x-input": Method(gradients.gradient_x_input, at=IMAGE),
-    "guided-backprop": Method(gradients.guided_backprop, SALIENCY, at=IMAGE, rules=GUIDED),
-    "deconvnet": Method(gradients.deconvnet, SALIENCY, at=IMAGE, rules=DECONVNET),
+    "guided-backprop": Method(gradients.guided_backprop, SALIENCY, at=IMAGE, rules="guided"),
+    "deconvnet": Method(gradients.deconvnet, SALIENCY, at=IMAGE, rules="deconvnet"),
+    "lrp": Method(
+        gradients.lrp,
+        (
+            "Which rule passes which layer: dense layers the one named first, convolutions the second, the first layer "
+            "the third where there is one; excitation-backprop passes all by z-plus.",
+            "What dense layers absorb, which quiets what contradicts itself.",
+            "How much more what supports counts than what opposes, by the gamma rule.",
+            "The smallest value the input can have, for the box rule: one, or one a channel; none: each image's own.",
+            "The largest, likewise.",
+        ),
+        at=IMAGE,
+        rules="lrp",
+    ),
     "integrated-gradients": Method(
         integrated.integrated_gradients,
         ("How many points of the line.", "The value of every pixel and channel of the baseline."),
@@ -235,6 +250,10 @@ def _integers(value: Any) -> tuple[int, ...]:
     return tuple(_integer(v) for v in value)
 
 
+def _numbers(value: Any) -> tuple[float, ...]:
+    return tuple(map(_number, value if isinstance(value, Iterable) else (value,)))
+
+
 def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
         raise TypeError(value)
@@ -270,6 +289,7 @@ CONVERSIONS: dict[Any, tuple[Callable[[Any], Any], str]] = {
     int: (_integer, "a whole number"),
     float: (_number, "a number"),
     tuple[int, ...]: (_integers, "a list of whole numbers"),
+    tuple[float, ...]: (_numbers, "a number or a list of numbers"),
     bool: (_boolean, "true or false"),
 }
 

@@ -7,6 +7,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 Reduction = Literal["max", "mean", "sum"]
+Composite = Literal[
+    "epsilon",
+    "epsilon-plus",
+    "epsilon-plus-flat",
+    "epsilon-gamma-box",
+    "epsilon-alpha2-beta1",
+    "epsilon-alpha2-beta1-flat",
+    "excitation-backprop",
+]
 OVER_CHANNELS: Mapping[str, Callable[[Any], Any]] = {
     "max": lambda g: g.max(1),
     "mean": lambda g: g.mean(1),
@@ -45,3 +54,21 @@ def deconvnet(grads: Any, *, channels: Reduction = "max", signed: bool = False) 
     2014, section 2.1.
     """
     return saliency(grads, channels=channels, signed=signed)
+
+
+def lrp(
+    relevance: Any,
+    *,
+    composite: Composite = "epsilon-plus-flat",
+    epsilon: float = 1e-6,
+    gamma: float = 0.25,
+    low: tuple[float, ...] = (),
+    high: tuple[float, ...] = (),
+) -> Any:
+    """Layer-wise relevance propagation: how the score is shared among the pixels, layer by layer.
+
+    sum_c R_c; in a network without biases the shares add up to the score, otherwise biases keep theirs. Each layer
+    passes on the relevance it is given, by the rules that the composite names. Bach et al., On Pixel-wise Explanations,
+    2015; Montavon et al., Layer-wise Relevance Propagation: an Overview, 2019.
+    """
+    return relevance.sum(1)

@@ -5,7 +5,7 @@ than its forward form and its rule in VJPS.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,10 @@ class Weighted:
     @property
     def x(self) -> Array:
         return self.inputs[self.place]
+
+    @property
+    def without_bias(self) -> "Weighted":
+        return replace(self, inputs=(*self.inputs[:2], *[None] * len(self.inputs[2:])))
 
     def shared(self, g: Array, terms: Sequence[tuple[Array, Change]], epsilon: float) -> Array:
         """Relevance in proportion to what the terms contribute: parts of x, each with a change of the weights.

@@ -13,22 +13,27 @@ from backlit_server.graph.recording.tape import Tape, kinds_of
 def with_formula(
     model: ModelProto,
     formula: Callable[..., Any],
-    tensors: Mapping[str, str],
+    tensors: Mapping[str, str | tuple[str, ...]],
     output: str | Sequence[str] = "heatmap",
     **parameters: Any,
 ) -> ModelProto:
     """The model with formula(**tensors, **parameters) as a further output, or one output for each result.
 
-    `tensors` maps the formula's arguments to tensors of the model (inputs, outputs or inner ones).
+    `tensors` maps the formula's arguments to tensors of the model (inputs, outputs or inner ones), or to several.
     """
     names = [output] if isinstance(output, str) else list(output)
-    tape = Tape(_typed(model, tensors.values()), "formula/")
+    named = {name for t in tensors.values() for name in ((t,) if isinstance(t, str) else t)}
+    tape = Tape(_typed(model, named), "formula/")
     for name in names:
         if not tape.reserve(name):
             raise BadQuestion(f"the model already has a tensor {name!r}; choose another name for the formula's result")
-    made = formula(**{argument: Sym(tape, name) for argument, name in tensors.items()}, **parameters)
+    made = formula(**{argument: _recorded(tape, t) for argument, t in tensors.items()}, **parameters)
     results = made if isinstance(made, tuple) else (made,)
     return tape.finish({name: result.name for name, result in zip(names, results, strict=True)})
+
+
+def _recorded(tape: Tape, t: str | tuple[str, ...]) -> Sym | tuple[Sym, ...]:
+    return Sym(tape, t) if isinstance(t, str) else tuple(Sym(tape, name) for name in t)
 
 
 def _typed(model: ModelProto, names: Collection[str]) -> ModelProto:

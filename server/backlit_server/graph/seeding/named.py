@@ -1,0 +1,25 @@
+"""SEEDINGS: what methods ask for by name."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from backlit_server.graph.overlays.named import RULES
+from backlit_server.graph.seeding.relevance import relevance
+from backlit_server.graph.seeding.seeded import Seeded, by_rules, without_gradients
+
+SEEDINGS: Mapping[str, Callable[..., Seeded]] = {
+    **{name: by_rules(table) for name, table in RULES.items()},
+    "weights": without_gradients,
+    "lrp": relevance,
+}
+"""A row takes a head, its layer and its scores; and by name those of the method's parameters that it depends on."""
+
+NARROW = frozenset(RULES) | {"weights"}
+"""Those that can do with the weights of the asked classes alone; others look at the weights themselves."""
+
+
+def taken(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row takes by name, of what there is."""
+    wanted = inspect.signature(SEEDINGS[name]).parameters.values()
+    return {p.name: given[p.name] for p in wanted if p.kind is p.KEYWORD_ONLY}
