@@ -1,6 +1,19 @@
 """What features have in common, without asking for a target."""
 
+from collections.abc import Callable, Mapping
+from typing import Literal
+
 import numpy as np
+
+from backlit_proto.errors import BadQuestion
+
+Kernel = Literal["sigmoid", "rbf", "linear"]
+KERNELS: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "sigmoid": lambda products, channels: np.tanh(products / channels + 1),
+    "rbf": lambda products, channels: np.exp(-_distances(products) / channels),
+    "linear": lambda products, channels: products,
+}
+MOST_PLACES = 64 * 64  # of kernel PCA, which compares every place with every other
 
 
 def eigen_cam(features: np.ndarray) -> np.ndarray:
@@ -10,6 +23,26 @@ def eigen_cam(features: np.ndarray) -> np.ndarray:
     activity is more. Muhammad and Yeasin, Eigen-CAM, 2020, section III.
     """
     return first_direction(features)
+
+
+def kpca_cam(features: np.ndarray, *, kernel: Kernel = "sigmoid") -> np.ndarray:
+    """KPCA-CAM: as Eigen-CAM, by kernel PCA, which sees more than straight directions. It knows no target.
+
+    Each place along the first component of the centred kernel matrix: tanh(x y / K + 1), exp(-|x - y|^2 / K) or x y of
+    places x and y with K channels. Karmani et al., KPCA-CAM, 2024. Its sign is chosen as that of Eigen-CAM.
+    """
+    count, channels, height, width = features.shape
+    if height * width > MOST_PLACES:
+        raise BadQuestion(
+            f"kpca-cam compares all places with each other, and this layer has {height} x {width}: ask at a later layer"
+        )
+    places = features.reshape(count, channels, -1).transpose(0, 2, 1)
+    found = KERNELS[kernel](places @ places.transpose(0, 2, 1), channels)
+    means = found.mean(1, keepdims=True)
+    centred = found - means - means.transpose(0, 2, 1) + means.mean(2, keepdims=True)
+    sizes, components = np.linalg.eigh(centred)
+    along = components[:, :, -1] * np.sqrt(np.maximum(sizes[:, -1:], 0))
+    return _more_for_more(along, places).reshape(count, height, width)
 
 
 def fem(features: np.ndarray) -> np.ndarray:
@@ -28,5 +61,16 @@ def first_direction(features: np.ndarray) -> np.ndarray:
     places = features.reshape(count, channels, -1).transpose(0, 2, 1)
     left, sizes, _ = np.linalg.svd(places, full_matrices=False)
     along = left[:, :, 0] * sizes[:, :1]
+    return _more_for_more(along, places).reshape(count, height, width)
+
+
+def _more_for_more(along: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Components (n, places), the sign of each such that more activity is more."""
     more = (along * places.sum(2)).sum(1, keepdims=True) >= 0
-    return np.where(more, along, -along).reshape(count, height, width)
+    return np.where(more, along, -along)
+
+
+def _distances(products: np.ndarray) -> np.ndarray:
+    """Squared distances of places from their scalar products."""
+    lengths = np.diagonal(products, axis1=1, axis2=2)
+    return lengths[:, :, None] + lengths[:, None, :] - 2 * products

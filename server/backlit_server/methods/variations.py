@@ -1,0 +1,77 @@
+"""Variations on the methods that sum over channels what features and gradients say of each.
+
+A are the features of a layer, g the gradient of the target with respect to them.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from backlit_proto.errors import BadQuestion
+from backlit_server.methods import cam
+from backlit_server.methods.asking import Array, HeadGradients, Outcome, Steps
+from backlit_server.methods.principal import first_direction
+
+Weighing = Literal["grad-cam", "grad-cam++", "hires-cam", "grad-cam-elementwise", "layer-cam", "xgrad-cam"]
+WEIGHINGS: Mapping[str, Any] = {
+    "grad-cam": cam.grad_cam,
+    "grad-cam++": lambda features, grads: cam.grad_cam_plus_plus(features, grads)[0],
+    "hires-cam": cam.hires_cam,
+    "grad-cam-elementwise": cam.grad_cam_elementwise,
+    "layer-cam": cam.layer_cam,
+    "xgrad-cam": cam.xgrad_cam,
+}
+
+
+def eigen_grad_cam(features: Array, seeds: Array, *, weights: Weighing = "hires-cam") -> Steps:
+    """EigenGrad-CAM: the features times their gradients, seen from their first principal direction.
+
+    As Eigen-CAM, of g A, which depends on the target. Gildenblat et al., pytorch-grad-cam, 2021. `weights` of another
+    method, such as mean(g) A of grad-cam: that method with its sum over the channels replaced (eigen smoothing).
+    """
+    grads = yield HeadGradients(features, seeds)
+    return Outcome(first_direction(summands(weights, features, grads)))
+
+
+def finer_cam(
+    features: Array,
+    seeds: Array,
+    scores: Array,
+    *,
+    alpha: float = 0.6,
+    similar: int = 3,
+    weights: Weighing = "grad-cam",
+) -> Steps:
+    """Finer-CAM: what speaks for the target rather than for the classes most similar to it.
+
+    A method's map of y_c - alpha mean(y_d), d the classes whose scores are nearest to the target's. Zhang et al.,
+    Finer-CAM, 2025, section 3. `similar class 1` and so on tell which classes it was compared with.
+    """
+    ranks = [nearest(seed, scores[0]) for seed in seeds]
+    count = min(similar, *(len(ranked) for ranked in ranks))
+    classes = np.stack([ranked[:count] for ranked in ranks])
+    finer = seeds.copy()
+    for seed, others in zip(finer, classes, strict=True):
+        seed[others] -= alpha / count
+    grads = yield HeadGradients(features, finer)
+    compared = {f"similar class {k + 1}": others for k, others in enumerate(classes.T)}
+    return Outcome(WEIGHINGS[weights](features, grads), compared)
+
+
+def nearest(seed: Array, scores: Array) -> Array:
+    """The classes that a seed (classes,) does not ask for, those with a score near to what it asks for first."""
+    others = np.flatnonzero(seed == 0)
+    if scores.ndim != 1 or not len(others):
+        raise BadQuestion(
+            f"finer-cam compares a class with others, and an image's scores are shaped {scores.shape}; say what to "
+            "compare by a combination of targets, one weighing -1, and use grad-cam"
+        )
+    return others[np.argsort(abs(scores[others] - seed @ scores), kind="stable")]
+
+
+def summands(weights: str, features: Array, grads: Array) -> Array:
+    """What each channel adds to a method's map (n, channels, height, width): the method, of one channel at a time."""
+    count, channels, height, width = grads.shape
+    apart = (np.broadcast_to(maps, grads.shape).reshape(-1, 1, height, width) for maps in (features, grads))
+    return WEIGHINGS[weights](*apart).reshape(count, channels, height, width)
