@@ -44,8 +44,8 @@ def looked(request, shared: Path, engine: Engine):
     features = values(file, [case.layer], {case.input: x})[0].astype(np.float64)
     weights = last_linear(file, features.shape[1]).astype(np.float64)[list(case.classes)]
 
-    def maps(method: str) -> np.ndarray:
-        answers = ask(engine, digest, x, method, case.classes)
+    def maps(method: str, **parameters) -> np.ndarray:
+        answers = ask(engine, digest, x, method, case.classes, **parameters)
         assert [a.image for a, _ in answers] == [i for i in range(2) for _ in case.classes]
         assert {a.layer for a, _ in answers} == {case.layer}
         heatmaps = np.stack([heatmap for _, heatmap in answers])

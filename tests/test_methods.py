@@ -87,6 +87,33 @@ def test_eigen_cam_is_the_projection_on_the_first_singular_vector_with_more_for_
         assert np.allclose(heatmap.ravel(), expected)
 
 
+def test_kpca_cam_with_a_linear_kernel_is_the_first_principal_component():
+    for image, heatmap in zip(A, METHODS["kpca-cam"].formula(A, kernel="linear"), strict=True):
+        places = image.reshape(5, -1).T
+        centred = places - places.mean(0)
+        along = centred @ np.linalg.svd(centred)[2][0]
+        assert np.allclose(heatmap.ravel(), along * np.sign((along * places.sum(1)).sum()))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "alike"),
+    [("sigmoid", lambda x, y: np.tanh(x @ y / 5 + 1)), ("rbf", lambda x, y: np.exp(-((x - y) ** 2).sum() / 5))],
+)
+def test_kpca_cam_is_the_first_component_of_the_centred_kernel_matrix(kernel, alike):
+    for image, heatmap in zip(A, METHODS["kpca-cam"].formula(A, kernel=kernel), strict=True):
+        places = image.reshape(5, -1).T
+        matrix = np.array([[alike(x, y) for y in places] for x in places])
+        around = np.eye(Z) - 1 / Z
+        values, vectors = np.linalg.eigh(around @ matrix @ around)
+        along = vectors[:, -1] * np.sqrt(values[-1])
+        assert np.allclose(heatmap.ravel(), along * np.sign((along * places.sum(1)).sum()))
+
+
+def test_kpca_cam_refuses_more_places_than_it_can_compare():
+    with pytest.raises(BadQuestion, match="ask at a later layer"):
+        METHODS["kpca-cam"].formula(np.zeros((1, 1, 112, 112)))
+
+
 def test_fem_keeps_places_far_above_the_mean_of_their_channel():
     features = rng.random((1, 3, 8, 8)) ** 8
     expected = sum(a.mean() * (a > a.mean() + 2 * a.std()) for a in features[0])

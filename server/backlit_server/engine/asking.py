@@ -59,9 +59,10 @@ def asked_looks(
 def _looked(at: Sitting, said: Partial | Outcome, progress: float, short: bool = False) -> Looked:
     rows = at.asked
     facts = {name: np.broadcast_to(values, len(rows)) for name, values in said.facts.items()}
+    guarded = facts.pop("guarded", np.zeros(len(rows)))
     layer = at.cut.layer if at.cut else at.image
     digest = hashlib.sha256("".join(at.digests).encode()).hexdigest()
-    return Looked(rows, said.heatmaps, np.zeros(len(rows)), layer, digest, at.passes, progress, facts, short)
+    return Looked(rows, said.heatmaps, guarded, layer, digest, at.passes, progress, facts, short)
 
 
 def _batch(model: OpenModel, cut: Cut | None, made: Mapping[str, Array], method: str) -> int:

@@ -40,6 +40,8 @@ from backlit_server.methods import (
     masks,
     noise,
     principal,
+    score_cam,
+    variations,
 )
 from backlit_server.methods.asking import Gradients, HeadGradients, HeadScores, LayerGradients, Scores
 
@@ -137,6 +139,16 @@ NOISE = (
     "What the noise is drawn from: the same seed, the same map.",
 )
 
+WEIGHTS = "The method whose weights the maps are given."
+
+SCORE_CAM = (
+    "How many maps, those that vary most (Faster Score-CAM); 0: all of them.",
+    "How many noisy copies of each map (SS-CAM).",
+    "Standard deviation of the noise, as a share of each map's span.",
+    "How many steps each mask fades in by (IS-CAM).",
+    "What the noise is drawn from: the same seed, the same map.",
+)
+
 METHODS: dict[str, Method] = {
     "score": Method(looking.score),
     "feature-maps": Method(looking.feature_maps, ("The channels to return, in this order; none: all of them.",)),
@@ -148,6 +160,7 @@ METHODS: dict[str, Method] = {
     "layer-cam": Method(cam.layer_cam),
     "xgrad-cam": Method(cam.xgrad_cam),
     "eigen-cam": Method(principal.eigen_cam),
+    "kpca-cam": Method(principal.kpca_cam, ("How places are compared: sigmoid, rbf or linear.",)),
     "fem": Method(principal.fem),
     "saliency": Method(gradients.saliency, SALIENCY, at=IMAGE),
     "gradient-x-input": Method(gradients.gradient_x_input, at=IMAGE),
@@ -176,13 +189,28 @@ METHODS: dict[str, Method] = {
     "square-grad": Method(noise.square_grad, NOISE, at=IMAGE, asks=(Gradients,)),
     "var-grad": Method(noise.var_grad, NOISE, at=IMAGE, asks=(Gradients,)),
     "smooth-grad-cam++": Method(noise.smooth_grad_cam_plus_plus, NOISE, asks=(LayerGradients,)),
-    "eigen-grad-cam": Method(head_probing.eigen_grad_cam, asks=(HeadGradients,)),
+    "eigen-grad-cam": Method(variations.eigen_grad_cam, (WEIGHTS,), asks=(HeadGradients,)),
     "ablation-cam": Method(head_probing.ablation_cam, asks=(HeadScores,)),
-    "score-cam": Method(hiding.score_cam, ("How many maps, those that vary most; 0: all of them.",), asks=(Scores,)),
-    "recipro-cam": Method(head_probing.recipro_cam, asks=(HeadScores,)),
+    "score-cam": Method(score_cam.score_cam, SCORE_CAM, asks=(Scores,)),
+    "recipro-cam": Method(
+        head_probing.recipro_cam,
+        (
+            "Whether its neighbours are kept too, by the paper's Gaussian: 1 2 1 / 2 4 2 / 1 2 1, divided by 16.",
+        ),
+        asks=(HeadScores,),
+    ),
     "shapley-cam": Method(
         head_probing.shapley_cam,
         ("Step of the finite difference along the features, relative to them.",),
+        asks=(HeadGradients,),
+    ),
+    "finer-cam": Method(
+        variations.finer_cam,
+        (
+            "How much the similar classes count: 0 is the method of `weights` itself.",
+            "How many similar classes, those whose scores are nearest.",
+            WEIGHTS,
+        ),
         asks=(HeadGradients,),
     ),
     "random-cam": Method(head_probing.random_cam, ("What the weights are drawn from: the same seed, the same map.",)),

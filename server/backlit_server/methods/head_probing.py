@@ -6,40 +6,46 @@ A are the features of a layer (channels K, Z = height * width places), y the tar
 import numpy as np
 
 from backlit_server.methods.asking import Array, HeadGradients, HeadScores, Outcome, Partial, Steps, batches
-from backlit_server.methods.principal import first_direction
 
 
 def ablation_cam(features: Array, seeds: Array, scores: Array, batch: int) -> Steps:
     """Ablation-CAM: the maps, summed with what the score loses when a map is set to zero.
 
-    sum_k (y - y_k) / y A_k, with y_k the score without map k. Desai and Ramaswamy, Ablation-CAM, 2020, eq. 3.
+    sum_k (y - y_k) / y A_k, with y_k the score without map k. Desai and Ramaswamy, Ablation-CAM, 2020, eq. 3. A score
+    of exactly zero divides nothing. Tokens at no place, such as a class token, stay as they are.
     """
     channels = features.shape[1]
     whole = of_targets(scores, seeds)
+    share = np.where(whole == 0, 1, whole).T
     lost = np.zeros((len(seeds), channels))
     for part in batches(channels, batch):
         ablated = np.repeat(features, part.stop - part.start, 0)
         ablated[np.arange(len(ablated)), np.arange(part.start, part.stop)] = 0
         lost[:, part] = (whole - of_targets((yield HeadScores(ablated)), seeds)).T
-        yield Partial(weighted(features, lost / whole.T), part.stop / channels)
-    return Outcome(weighted(features, lost / whole.T))
+        yield Partial(weighted(features, lost / share), part.stop / channels)
+    return Outcome(weighted(features, lost / share))
 
 
-def recipro_cam(features: Array, seeds: Array, batch: int) -> Steps:
+def recipro_cam(features: Array, seeds: Array, batch: int, *, blur: bool = False) -> Steps:
     """Recipro-CAM: the score when all features but those of one place are set to zero, for each place.
 
-    Byun and Lee, Recipro-CAM, 2022, eq. 3. It needs no gradient.
+    Byun and Lee, Recipro-CAM, 2022, eq. 3. It needs no gradient. Of a transformer one token at a time is left, and
+    those at no place, such as a class token, are kept: Byun and Lee, ViT-ReciproCAM, 2023, section 3.
     """
     height, width = features.shape[2:]
-    places = height * width
-    found = np.zeros((len(seeds), places))
-    for part in batches(places, batch):
-        kept = np.zeros((part.stop - part.start, places), features.dtype)
-        kept[np.arange(len(kept)), np.arange(part.start, part.stop)] = 1
-        alone = features * kept.reshape(-1, 1, height, width)
-        found[:, part] = of_targets((yield HeadScores(alone)), seeds).T
-        yield Partial(found.reshape(-1, height, width), part.stop / places)
+    rows, columns = ((_near if blur else np.eye)(length).astype(features.dtype) for length in (height, width))
+    found = np.zeros((len(seeds), height * width))
+    for part in batches(height * width, batch):
+        row, column = np.divmod(np.arange(part.start, part.stop), width)
+        kept = rows[row, :, None] * columns[column, None, :]
+        found[:, part] = of_targets((yield HeadScores(features * kept[:, None])), seeds).T
+        yield Partial(found.reshape(-1, height, width), part.stop / (height * width))
     return Outcome(found.reshape(-1, height, width))
+
+
+def _near(length: int) -> Array:
+    """1 2 1 around each place, divided by 4."""
+    return (2 * np.eye(length) + np.eye(length, k=1) + np.eye(length, k=-1)) / 4
 
 
 def shapley_cam(features: Array, seeds: Array, *, step: float = 1e-2) -> Steps:
@@ -53,15 +59,6 @@ def shapley_cam(features: Array, seeds: Array, *, step: float = 1e-2) -> Steps:
     grads, above, below = found.reshape(3, len(seeds), *features.shape[1:])
     weights = (grads - (above - below) / (4 * step)).mean((2, 3))
     return Outcome(weighted(features, weights))
-
-
-def eigen_grad_cam(features: Array, seeds: Array) -> Steps:
-    """EigenGrad-CAM: the features times their gradients, seen from their first principal direction.
-
-    As Eigen-CAM, of g A, which depends on the target. Gildenblat et al., pytorch-grad-cam, 2021.
-    """
-    grads = yield HeadGradients(features, seeds)
-    return Outcome(first_direction(features * grads))
 
 
 def random_cam(features: Array, seeds: Array, *, seed: int = 0) -> Steps:

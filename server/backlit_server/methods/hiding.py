@@ -1,4 +1,4 @@
-"""Perturbation by what the model itself found, or place by place: the image behind a mask.
+"""Perturbation place by place: the image behind a mask.
 
 The image is what the model takes: where a mask is 0, so is its input.
 """
@@ -6,9 +6,7 @@ The image is what the model takes: where a mask is 0, so is its input.
 import numpy as np
 
 from backlit_server.methods.asking import Array, Outcome, Partial, Scores, Steps, batches
-from backlit_server.methods.head_probing import of_targets, weighted
-from backlit_server.methods.masks import Probability
-from backlit_server.methods.scaling import normalize, resize
+from backlit_server.methods.head_probing import of_targets
 
 
 def occlusion(
@@ -32,24 +30,6 @@ def occlusion(
             hidden[r : r + patch, c : c + patch] += 1
         yield Partial(lost / np.maximum(hidden, 1), part.stop / len(corners))
     return Outcome(lost / np.maximum(hidden, 1))
-
-
-def score_cam(
-    image: Array, features: Array, seeds: Array, probability: Probability, batch: int, *, most: int = 0
-) -> Steps:
-    """Score-CAM: the maps, summed with how likely the target is when the image is seen through each map.
-
-    sum_k p(x * norm(up(A_k))) A_k: maps are enlarged bilinearly and scaled to 0..1; constant ones are left out. Wang
-    et al., Score-CAM, 2020, eq. 3 and 5. `most`: only so many maps, those that vary most (Faster Score-CAM); 0: all.
-    """
-    order = np.argsort(-features[0].std((1, 2)), kind="stable")
-    chosen = [k for k in (order[:most] if most else order) if np.ptp(features[0, k]) > 0]
-    weights = np.zeros((len(seeds), features.shape[1]))
-    for part in batches(len(chosen), batch):
-        masks = normalize(resize(features[0, chosen[part]], image.shape[2:]))
-        weights[:, chosen[part]] = probability((yield Scores(image * masks[:, None])), seeds).T
-        yield Partial(weighted(features, weights), part.stop / len(chosen))
-    return Outcome(weighted(features, weights))
 
 
 def _starts(length: int, patch: int, stride: int) -> list[int]:

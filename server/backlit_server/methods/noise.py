@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from backlit_server.methods.asking import Array, Gradients, LayerGradients, Outcome, Partial, Steps, batches
+from backlit_server.methods.cam import CROSSES_ZERO
 from backlit_server.methods.head_probing import weighted
 
 Moments = tuple[Array, Array]
@@ -50,23 +51,27 @@ def smooth_grad_cam_plus_plus(
 
     The weight of a channel is sum_ij a_ij relu(g_ij), a = g2 / (2 g2 + g3 sum(A)), with g, g2, g3 the means of the
     noisy gradients and their squares and cubes, A the features of the image itself. Omeiza et al., 2019, eq. 7 to 9.
+    Where features below zero make the denominator vanish, the place is left out and counted as guarded.
     """
     draw = np.random.default_rng(seed)
     powers = np.zeros((3, len(seeds), *features.shape[1:]))
     for part in batches(samples, max(1, batch // len(seeds))):
         noisy = _copies(draw, image, part.stop - part.start, noise)
         found = yield LayerGradients(noisy, np.concatenate([seeds] * len(noisy)))
-        grads = found.reshape(len(noisy), len(seeds), *features.shape[1:])
+        grads = found.reshape(len(noisy), len(seeds), *features.shape[1:]).astype(np.float64)
         powers += [(grads**k).sum(0) for k in (1, 2, 3)]
-        yield Partial(_plus_plus(features, powers / part.stop), part.stop / samples)
-    return Outcome(_plus_plus(features, powers / samples))
+        known = _plus_plus(features, powers / part.stop)
+        yield Partial(known.heatmaps, part.stop / samples, known.facts)
+    return _plus_plus(features, powers / samples)
 
 
-def _plus_plus(features: Array, powers: Array) -> Array:
+def _plus_plus(features: Array, powers: Array) -> Outcome:
     first, second, third = powers
     below = 2 * second + third * features.sum((2, 3), keepdims=True)
-    share = np.divide(second, below, out=np.zeros_like(below), where=below != 0)
-    return weighted(features, (share * first.clip(0)).sum((2, 3)))
+    rising = first > 0
+    guarded = rising & (abs(below) < CROSSES_ZERO * second)
+    share = np.divide(second, below, out=np.zeros_like(below), where=rising & ~guarded)
+    return Outcome(weighted(features, (share * first).sum((2, 3))), {"guarded": guarded.sum((1, 2, 3))})
 
 
 def _noisy(
