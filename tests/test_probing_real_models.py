@@ -67,7 +67,7 @@ class Asked:
         session = plain.session(Extractor(whole).extract_model(ends, [self.case.scores]))
         known = {i.name for i in session.get_inputs()}
         feeds = ({self.case.input: self.x, self.case.layer: one} for one in features)
-        runs = [session.run(None, {n: a for n, a in feed.items() if n in known})[0] for feed in feeds]
+        runs = [np.asarray(session.run(None, {n: a for n, a in feed.items() if n in known})[0]) for feed in feeds]
         return np.concatenate(runs)[:, self.best]
 
 
@@ -127,7 +127,7 @@ def varying(asked: Asked, most: int) -> np.ndarray:
 def behind(asked: Asked, k: int) -> np.ndarray:
     """The image behind a map, enlarged by scikit-image."""
     size = asked.x.shape[1:3] if asked.case.last else asked.x.shape[2:]
-    mask = resize(asked.maps[k], size, order=1, mode="edge", anti_aliasing=False)
+    mask = np.asarray(resize(asked.maps[k], size, order=1, mode="edge", anti_aliasing=False))
     mask = (mask - mask.min()) / (mask.max() - mask.min())
     return asked.x * (mask[:, :, None] if asked.case.last else mask)
 

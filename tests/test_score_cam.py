@@ -43,7 +43,7 @@ def expected(maps: list[int], likely: Callable[[np.ndarray, int], np.ndarray]) -
     """sum_k likely(mask of map k) A_k, with scikit-image's bilinear enlargement."""
     total = np.zeros((2, 4, 6))
     for k in maps:
-        large = resize(A[0, k], (8, 12), order=1, mode="edge", anti_aliasing=False)
+        large = np.asarray(resize(A[0, k], (8, 12), order=1, mode="edge", anti_aliasing=False))
         mask = (large - large.min()) / (large.max() - large.min())
         total += likely(mask, k)[:, None, None] * A[0, k]
     return total
@@ -74,7 +74,7 @@ def test_ss_cam_is_the_mean_over_noisy_maps(batch: int):
     for k in (0, 1, 2, 4):
         for _ in range(3):
             noisy = A[0, k] + 0.2 * np.ptp(A[0, k]) * draw.normal(size=(4, 6))
-            large = resize(noisy, (8, 12), order=1, mode="edge", anti_aliasing=False)
+            large = np.asarray(resize(noisy, (8, 12), order=1, mode="edge", anti_aliasing=False))
             mask = (large - large.min()) / (large.max() - large.min())
             total += chance(scores(X * mask), SEEDS)[0][:, None, None] * A[0, k] / 3
     assert np.allclose(heatmaps(batch, samples=3, noise=0.2, seed=9), total)

@@ -5,7 +5,7 @@ import pytest
 
 from backlit_proto.errors import BadQuestion
 from backlit_server.methods import METHODS
-from backlit_server.methods.asking import HeadGradients, Outcome, drive
+from backlit_server.methods.asking import Ask, HeadGradients, Outcome, drive
 from backlit_server.methods.principal import first_direction
 from backlit_server.methods.variations import WEIGHINGS, eigen_grad_cam, finer_cam, summands
 
@@ -17,7 +17,8 @@ SEEDS = np.eye(6)[[0, 3]]
 
 
 def outcome(steps) -> Outcome:
-    def answer(ask: HeadGradients) -> np.ndarray:
+    def answer(ask: Ask) -> np.ndarray:
+        assert isinstance(ask, HeadGradients)
         assert np.array_equal(ask.features, A)
         return np.einsum("nt,tkhw->nkhw", ask.seeds, HEAD)
 

@@ -194,9 +194,7 @@ METHODS: dict[str, Method] = {
     "score-cam": Method(score_cam.score_cam, SCORE_CAM, asks=(Scores,)),
     "recipro-cam": Method(
         head_probing.recipro_cam,
-        (
-            "Whether its neighbours are kept too, by the paper's Gaussian: 1 2 1 / 2 4 2 / 1 2 1, divided by 16.",
-        ),
+        ("Whether its neighbours are kept too, by the paper's Gaussian: 1 2 1 / 2 4 2 / 1 2 1, divided by 16.",),
         asks=(HeadScores,),
     ),
     "shapley-cam": Method(
