@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ WAIT = 10
 @pytest.fixture(autouse=True)
 def toys_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers import the toy engines by name."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
 
 
 @pytest.fixture
@@ -198,6 +199,41 @@ async def test_leaving_frees_the_worker(pool, method):
     before, after = await number(pool, "steps"), await number(pool, "steps")
     assert after == before + 1, "somebody is still at work"
     assert await number(pool, "pid") == pid
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_worker_that_does_not_let_go_of_a_question_is_replaced(settings, caplog):
+    pool = Pool(replace(settings, yield_seconds=1), engine="toy_engines:Toy")
+    await pool.start()
+    before = await number(pool, "pid")
+    async with aclosing(pool.explain(question("deaf_run"))) as stream, asyncio.timeout(WAIT):
+        await anext(stream)
+        await until((settings.store / "deaf").exists)
+    with pytest.raises(WorkerLost):
+        await answers(pool, question("echo", np.ones(3)))
+    assert await number(pool, "pid") != before
+    assert "went on for 1 s after its caller had left" in caplog.text
+    await pool.stop(0)
+
+
+async def test_a_question_that_waits_behind_a_long_one_is_let_go_at_once(settings):
+    pool = Pool(replace(settings, yield_seconds=1), engine="toy_engines:Toy")
+    await pool.start()
+    pid = await number(pool, "pid")
+    async with aclosing(pool.explain(question("long_run"))) as stream, asyncio.timeout(WAIT):
+        await anext(stream)
+        waiting = asyncio.create_task(answers(pool, question("echo", np.ones(3))))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await asyncio.sleep(1.2)  # longer than the patience
+    assert await number(pool, "pid") == pid
+    await pool.stop(0)
 
 
 async def test_closing_the_generator_after_one_answer_frees_the_worker(pool):

@@ -68,6 +68,7 @@ VALUES: dict[str, str] = {
     "max_questions": "7",
     "admission_seconds": "7",
     "upload_idle_seconds": "7",
+    "yield_seconds": "9",
     "grace_seconds": "7",
     "tls_cert": "/c.pem",
     "tls_key": "/k.pem",

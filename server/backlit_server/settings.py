@@ -75,6 +75,8 @@ class Settings:
     admission_seconds: int = field(default=60, metadata=told(
         "how long the examination of an uploaded model may take", at_least(1)))
     upload_idle_seconds: int = field(default=60, metadata=told("how long an upload may pause", at_least(1)))
+    yield_seconds: int = field(default=30, metadata=told(
+        "how long a worker may go on with a question after its caller has left; then it is replaced", at_least(1)))
     grace_seconds: int = field(default=30, metadata=told(
         "how long questions in flight may go on after SIGTERM", at_least(0)))
     tls_cert: Path | None = field(default=None, metadata=told(

@@ -23,7 +23,7 @@ class Kind(IntEnum):
     """What a frame says; the worker's own kinds begin at HELLO."""
 
     EXPLAIN = 1  # body: an ExplainRequest without its tensors' bytes, which are the blobs
-    CANCEL = 2
+    CANCEL = 2  # answered by END as soon as the question is let go
     ACK = 3  # one answer was taken: the worker may send another
     FORGET = 4  # body: the digest of a deleted model
     STOP = 5  # finish what was asked, then leave

@@ -28,7 +28,9 @@ class Pool:
         self._stopping = False
         wanted = devices or (settings.device,)
         threads = settings.threads or max(1, usable_cores() // len(wanted))
-        self._supervisors = [Supervisor(device, command(settings, device, threads, engine)) for device in wanted]
+        self._supervisors = [
+            Supervisor(device, command(settings, device, threads, engine), settings.yield_seconds) for device in wanted
+        ]
 
     @property
     def devices(self) -> tuple[Device, ...]:

@@ -40,11 +40,12 @@ class Hello:
 class WorkerProcess:
     """A process and the two threads that talk to it; everything but those threads belongs to the event loop.
 
-    Frames wait in a queue for the thread that writes, so that a worker that does not read never blocks the loop.
+    Frames wait in a queue for the thread that writes, so that a worker that does not read never blocks the loop. A
+    worker that goes on with a question for `patience` seconds after it was cancelled is ended.
     """
 
     @classmethod
-    async def launch(cls, command: Sequence[str]) -> Self:
+    async def launch(cls, command: Sequence[str], patience: float) -> Self:
         """Starts the command with its end of a socket pair; ServerUnavailable when the system refuses.
 
         Called in the thread of the event loop: Linux kills the worker when the thread that started it ends.
@@ -64,9 +65,9 @@ class WorkerProcess:
             except OSError as error:
                 raise ServerUnavailable(f"no worker can be started: {error.strerror}") from error
             undo.pop_all()
-        return cls(child, Channel(ours))
+        return cls(child, Channel(ours), patience)
 
-    def __init__(self, child: asyncio.subprocess.Process, channel: Channel) -> None:
+    def __init__(self, child: asyncio.subprocess.Process, channel: Channel, patience: float) -> None:
         self.ended = asyncio.Event()
         self._child = child
         self._channel = channel
@@ -74,6 +75,8 @@ class WorkerProcess:
         self._hello: asyncio.Future[Frame] = self._loop.create_future()
         self._numbers = itertools.count(1)
         self._questions: dict[int, asyncio.Queue[Frame | BacklitError]] = {}
+        self._patience = patience
+        self._cancelled: dict[int, asyncio.TimerHandle] = {}
         self._outbox: SimpleQueue[Frame | None] = SimpleQueue()
         self._posted = self._written = 0
         self._relay = asyncio.create_task(relay(child.stdout)) if child.stdout else None
@@ -118,6 +121,7 @@ class WorkerProcess:
                 yield attach_answer(arrival.body, arrival.blobs)
         finally:
             if self._questions.pop(number, None) is not None:
+                self._cancelled[number] = self._loop.call_later(self._patience, self._lose_patience, number)
                 self.send(Frame(Kind.CANCEL, number))
 
     def send(self, frame: Frame) -> None:
@@ -156,6 +160,8 @@ class WorkerProcess:
 
     async def release(self) -> None:
         """After kill(): waits for the process and gives back threads, sockets and memory."""
+        for timer in self._cancelled.values():
+            timer.cancel()
         await self._child.wait()
         self._channel.shutdown()
         self._outbox.put(None)
@@ -202,8 +208,16 @@ class WorkerProcess:
 
     def _close(self, number: int, last: Frame | BacklitError) -> None:
         """Passes on the last that is heard of a question, unless its caller has left."""
+        if timer := self._cancelled.pop(number, None):
+            timer.cancel()
         if number in self._questions:
             self._questions.pop(number).put_nowait(last)
+
+    def _lose_patience(self, number: int) -> None:
+        """Nobody waits for this question any more, and it keeps all others waiting."""
+        log.error("a worker went on for %g s after its caller had left; it is ended", self._patience)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._child.pid, signal.SIGKILL)
 
     def _end(self) -> None:
         self.ended.set()

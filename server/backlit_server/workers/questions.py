@@ -54,7 +54,6 @@ class Question:
     number: int
     steps: Generator[Answer | None, None, None]
     credit: int = CREDIT
-    cancelled: bool = False
 
 
 class Desk:
@@ -70,6 +69,7 @@ class Desk:
         self._stopping = False
         self._stepping = threading.Lock()
         self._in_step: Question | None = None
+        self._cancelled: set[int] = set()
         self._actions = {
             Kind.EXPLAIN: self._open,
             Kind.CANCEL: self._cancel,
@@ -79,12 +79,18 @@ class Desk:
         }
 
     def post(self, frame: Frame) -> None:
-        """Leaves a frame for the thread that works; a cancelled question is interrupted if it is in a step."""
+        """Leaves a frame for the thread that works; a cancelled question takes no further step.
+
+        The one in a step is interrupted, any other is let go at once, whatever the thread that works is at.
+        """
         if frame.kind is Kind.CANCEL:
             with self._stepping:
-                if self._in_step is not None and self._in_step.number == frame.question:
-                    self._in_step.cancelled = True
+                self._cancelled.add(frame.question)
+                in_step = self._in_step is not None and self._in_step.number == frame.question
+                if in_step:
                     self._engine.interrupt()
+            if not in_step:
+                self._send(Frame(Kind.END, frame.question))
         self._inbox.put(frame)
 
     def run(self) -> None:
@@ -104,9 +110,8 @@ class Desk:
             return None
 
     def _step(self, question: Question) -> None:
-        if question.cancelled:
-            return
-        self._enter(question)
+        if question.number not in self._questions or not self._entered(question):
+            return  # it was cancelled while it waited for its turn
         try:
             self._pass_on(question, next(question.steps))
         except StopIteration:
@@ -114,14 +119,23 @@ class Desk:
         except Exception as error:  # whatever a model makes the engine raise, the worker lives on
             self._close(question, lambda error=error: failed(question.number, error))
         finally:
-            self._enter(None)
+            self._leave(question)
 
-    def _enter(self, question: Question | None) -> None:
+    def _entered(self, question: Question) -> bool:
+        """Whether the question may take a step, which can be interrupted from here on."""
         with self._stepping:
-            self._in_step = question
+            self._in_step = None if question.number in self._cancelled else question
+            return self._in_step is not None
+
+    def _leave(self, question: Question) -> None:
+        with self._stepping:
+            self._in_step = None
+            cancelled = question.number in self._cancelled
+        if cancelled:
+            self._send(Frame(Kind.END, question.number))
 
     def _pass_on(self, question: Question, answer: Answer | None) -> None:
-        if answer is not None and not question.cancelled:
+        if answer is not None and question.number not in self._cancelled:
             body, blobs = detach_answer(*answer)
             self._send(Frame(Kind.ANSWER, question.number, body, blobs))
             question.credit -= 1
@@ -131,7 +145,7 @@ class Desk:
     def _close(self, question: Question, last: Callable[[], Frame]) -> None:
         del self._questions[question.number]
         self._abandon(question)
-        if not question.cancelled:
+        if question.number not in self._cancelled:
             self._send(last())
 
     def _open(self, frame: Frame) -> None:
@@ -144,11 +158,10 @@ class Desk:
         self._turns.append(question)
 
     def _cancel(self, frame: Frame) -> None:
+        self._cancelled.discard(frame.question)
         question = self._questions.pop(frame.question, None)
-        if question is None:
-            return  # it ended while the cancel was on its way
-        question.cancelled = True
-        self._abandon(question)
+        if question is not None:  # else it ended while the cancel was on its way
+            self._abandon(question)
 
     def _abandon(self, question: Question) -> None:
         try:

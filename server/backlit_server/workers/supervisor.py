@@ -28,13 +28,15 @@ class Device:
 class Supervisor:
     """One device and its worker, one process after the other.
 
-    `wanted` is the device as the settings name it; `command` starts a worker but for its --fd.
+    `wanted` is the device as the settings name it; `command` starts a worker but for its --fd; `patience` is that of
+    WorkerProcess.
     """
 
-    def __init__(self, wanted: str, command: Sequence[str]) -> None:
+    def __init__(self, wanted: str, command: Sequence[str], patience: float) -> None:
         self.device = Device(wanted)
         self._wanted = wanted
         self._command = command
+        self._patience = patience
         self._waiting = 0
         self._stopping = False
         self._process: WorkerProcess | None = None
@@ -99,7 +101,7 @@ class Supervisor:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _launch(self) -> WorkerProcess:
-        process = await WorkerProcess.launch(self._command)
+        process = await WorkerProcess.launch(self._command, self._patience)
         try:
             hello = await process.greeting()
             check(hello, self._wanted)
