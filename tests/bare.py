@@ -35,10 +35,12 @@ def ask(
     layer: str = "",
     scores: str = "",
     scale: str = "",
+    profile: str = "",
+    rendering: pb.Rendering | None = None,
     **parameters,
 ) -> list[tuple[pb.Explanation, np.ndarray]]:
     """The engine's last answers: explanations and their heatmaps."""
-    found = responses(engine, digest, x, method, targets, layer, scores, scale, **parameters)
+    found = responses(engine, digest, x, method, targets, layer, scores, scale, profile, rendering, **parameters)
     finals = [(response, heatmaps) for response, heatmaps in found if response.progress == 1]
     return [pair for response, heatmaps in finals for pair in zip(response.explanations, heatmaps, strict=True)]
 
@@ -52,12 +54,16 @@ def responses(
     layer: str = "",
     scores: str = "",
     scale: str = "",
+    profile: str = "",
+    rendering: pb.Rendering | None = None,
     **parameters,
 ) -> list[tuple[pb.ExplainResponse, Sequence[np.ndarray]]]:
     """What the engine answers, partial results too, as it goes to the worker's desk."""
     inputs = {name: to_tensor(a) for name, a in (x if isinstance(x, dict) else {"": x}).items()}
-    question = pb.Question(model=digest, method=method, layer=layer, scores=scores)
-    question.scale = SCALES[scale] if scale else pb.Question.SCALE_UNSPECIFIED
+    question = pb.Question(
+        model=digest, method=method, layer=layer, scores=scores, profile=profile, rendering=rendering
+    )
+    question.scale = (SCALES | {"score": pb.Question.SCALE_SCORE, "": pb.Question.SCALE_UNSPECIFIED})[scale]
     question.targets.extend(_target(target) for target in targets)
     question.parameters.update(parameters)
     request = pb.ExplainRequest(question=question, inputs=inputs)

@@ -174,6 +174,19 @@ def test_methods_and_presets_are_listed(server: backlit.Server, lite: backlit.Mo
     assert methods["cam"].summary
     presets = {preset.preset: preset for preset in server.presets()}
     assert presets["efficientnet-lite"].mean == (127,)
+    profiles = {profile.name: profile for profile in server.profiles()}
+    assert profiles["torchcam"].layer == "last map"
+    assert "sum relu(g) g^2" in profiles["torchcam"].deviations["grad-cam++"]
+
+
+def test_a_profile_finishes_maps_as_its_library_does_unless_told_otherwise(lite: backlit.Model):
+    x = np.random.default_rng(0).normal(size=(1, 3, 224, 224)).astype(np.float32)
+    (finished,) = lite.explain(x, profile="pytorch-grad-cam")
+    assert finished.heatmap.shape == (224, 224)
+    assert (finished.heatmap.min(), round(float(finished.heatmap.max()), 4)) == (0, 1)
+    (raw,) = lite.explain(x, profile="pytorch-grad-cam", size="layer", relu=False, normalize=False)
+    (paper,) = lite.explain(x)
+    assert np.array_equal(raw.heatmap, paper.heatmap)
 
 
 def test_names_and_preprocessing_can_be_set_later_and_a_model_deleted(server: backlit.Server, shared: Path):

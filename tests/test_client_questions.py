@@ -193,7 +193,7 @@ def test_a_bare_question_asks_for_the_raw_map_of_the_top_class():
     assert (question.model, question.method, question.layer, question.profile) == ("d1", "grad-cam", "", "paper")
     assert not question.targets
     assert not question.HasField("preprocessing")
-    assert question.rendering == pb.Rendering(size="SIZE_LAYER", data_type="DATA_TYPE_FLOAT32")
+    assert question.rendering == pb.Rendering()
 
 
 @pytest.mark.parametrize(
@@ -201,16 +201,15 @@ def test_a_bare_question_asks_for_the_raw_map_of_the_top_class():
     [
         ({"size": "input"}, pb.Rendering(size="SIZE_INPUT")),
         ({"size": (12, 30)}, pb.Rendering(size="SIZE_EXPLICIT", height=12, width=30)),
-        ({"relu": True}, pb.Rendering(size="SIZE_LAYER", relu=True)),
-        (
-            {"normalize": True, "dtype": "uint8"},
-            pb.Rendering(size="SIZE_LAYER", normalize=True, data_type="DATA_TYPE_UINT8"),
-        ),
-        ({"dtype": np.float16}, pb.Rendering(size="SIZE_LAYER", data_type="DATA_TYPE_FLOAT16")),
+        ({"size": "layer"}, pb.Rendering(size="SIZE_LAYER")),
+        ({"relu": True}, pb.Rendering(relu=True)),
+        ({"relu": False, "normalize": False}, pb.Rendering(relu=False, normalize=False)),
+        ({"normalize": True, "dtype": "uint8"}, pb.Rendering(normalize=True, data_type="DATA_TYPE_UINT8")),
+        ({"dtype": np.float16}, pb.Rendering(data_type="DATA_TYPE_FLOAT16")),
+        ({"dtype": "float32"}, pb.Rendering(data_type="DATA_TYPE_FLOAT32")),
     ],
 )
 def test_the_finish_of_a_map_is_asked_for_by_name(given, travels):
-    travels.data_type = travels.data_type or pb.DATA_TYPE_FLOAT32
     assert ask(**given).rendering == travels
 
 

@@ -157,7 +157,7 @@ QUESTIONS = [
     ({"target": 10}, backlit.BadQuestion, "0 to 9"),
     ({"target": "top11"}, backlit.BadQuestion, "10"),
     ({"eps": 1.0}, backlit.BadQuestion, "eps"),
-    ({"profile": "captum"}, backlit.BadQuestion, "paper"),
+    ({"profile": "keras"}, backlit.BadQuestion, "pytorch-grad-cam"),
     ({"target": np.ones((1, 3), np.float32)}, backlit.BadQuestion, "seed"),
 ]
 

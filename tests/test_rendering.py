@@ -1,12 +1,16 @@
 """Finishing a heatmap: each step against a library or by hand, and the order of the steps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
-from backlit_server.engine.rendering import Rendering, read_rendering, render, resize
+from backlit_server.engine.rendering import read_rendering, render
+from backlit_server.methods.profiles import PROFILES, Rendering
+from backlit_server.methods.scaling import resize
 
 RAW = np.random.default_rng(3).normal(size=(7, 5)).astype(np.float32)
 INPUT = (224, 160)
@@ -36,20 +40,20 @@ def test_without_wishes_the_map_stays_as_it_was_computed():
 
 
 def test_all_steps_are_done_in_order_and_listed():
-    heatmap, steps = rendered(RAW, Rendering("input", relu=True, normalize=True, dtype=np.dtype(np.uint8)))
+    heatmap, steps = rendered(RAW, Rendering("input", ("relu", "resize", "normalize"), dtype=np.dtype(np.uint8)))
     assert [step.split()[0] for step in steps] == ["relu", "resize", "normalize", "uint8"]
     assert heatmap.shape == INPUT
     assert (heatmap.min(), heatmap.max(), heatmap.dtype) == (0, 255, np.uint8)
 
 
 def test_normalized_maps_span_zero_to_one_at_the_size_asked_for():
-    done = render(np.stack([RAW, 3 * RAW + 1]), Rendering((50, 40), normalize=True), INPUT)
+    done = render(np.stack([RAW, 3 * RAW + 1]), Rendering((50, 40), ("resize", "normalize")), INPUT)
     for heatmap in done.heatmaps:
         assert (heatmap.min(), heatmap.max()) == (0, 1)
 
 
 def test_a_constant_map_becomes_zero_and_not_nan():
-    heatmap, _ = rendered(np.full((3, 3), 5.0, np.float32), Rendering(normalize=True))
+    heatmap, _ = rendered(np.full((3, 3), 5.0, np.float32), Rendering(steps=("normalize",)))
     assert not heatmap.any()
 
 
@@ -61,14 +65,14 @@ def test_channels_are_rendered_one_by_one():
 def test_channels_are_normalized_together_or_each_or_from_a_range():
     channels = np.array([[[0, 1], [2, 4]], [[-4, 0], [4, 8]]], np.float32)
     for rendering, expected, step in (
-        (Rendering(normalize=True), (channels + 4) / 12, "normalize min-max"),
+        (Rendering(steps=("normalize",)), (channels + 4) / 12, "normalize min-max"),
         (
-            Rendering(normalize=True, each_channel=True),
+            Rendering(steps=("normalize",), each_channel=True),
             [[[0, 0.25], [0.5, 1]], [[0, 1 / 3], [2 / 3, 1]]],
             "normalize min-max, each channel",
         ),
         (
-            Rendering(normalize=True, value_range=(0, 4)),
+            Rendering(steps=("normalize",), value_range=(0, 4)),
             [[[0, 0.25], [0.5, 1]], [[0, 0], [1, 1]]],
             "normalize 0 to 4",
         ),
@@ -97,4 +101,34 @@ def test_the_input_size_of_a_model_without_pictures_is_refused_with_a_way_out():
 )
 def test_impossible_renderings_are_refused(message, says):
     with pytest.raises(BadQuestion, match=says):
-        read_rendering(message)
+        read_rendering(message, Rendering())
+
+
+PGC = PROFILES["pytorch-grad-cam"].rendering
+KERAS = PROFILES["keras-tutorial"].rendering
+UINT8 = np.dtype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("usual", "message", "wanted"),
+    [
+        (Rendering(), pb.Rendering(), Rendering()),
+        (Rendering(), pb.Rendering(relu=True, normalize=True), Rendering(steps=("relu", "resize", "normalize"))),
+        (PGC, pb.Rendering(), PGC),
+        (PGC, pb.Rendering(relu=True, normalize=True), PGC),
+        (PGC, pb.Rendering(size=pb.Rendering.SIZE_LAYER), replace(PGC, size="layer")),
+        (PGC, pb.Rendering(relu=False), replace(PGC, steps=("normalize", "resize", "normalize"))),
+        (PGC, pb.Rendering(normalize=False), replace(PGC, steps=("relu", "resize"))),
+        (KERAS, pb.Rendering(), KERAS),
+        (KERAS, pb.Rendering(normalize=False), replace(KERAS, steps=("relu", "resize"), dtype=np.dtype(np.float32))),
+        (PGC, pb.Rendering(data_type=pb.DATA_TYPE_UINT8), replace(PGC, dtype=UINT8)),
+    ],
+)
+def test_what_a_question_says_goes_before_what_its_profile_says(usual, message, wanted):
+    assert read_rendering(message, usual) == wanted
+
+
+def test_what_a_profile_divides_by_is_enlarged_by_its_epsilon():
+    heatmap, steps = rendered(np.array([[1.0, 3.0]], np.float32), Rendering(steps=("normalize",), epsilon=2.0))
+    assert heatmap.tolist() == [[0, 0.5]]
+    assert steps == ("normalize min-max with 2",)

@@ -18,6 +18,7 @@ from backlit_proto.errors import (
 )
 from backlit_server.methods import METHODS
 from backlit_server.methods.presets import PRESETS
+from backlit_server.methods.profiles import PROFILES
 from stand_ins import (
     DIGEST,
     SECONDS,
@@ -198,6 +199,16 @@ async def test_methods_are_listed_from_the_table_with_what_a_model_can_answer(re
     assert (cam.support.available, cam.support.why_not) == (False, "the head is not pooling + linear")
     nobody = await ready.explanations.ListMethods(pb.ListMethodsRequest())
     assert not any(m.HasField("support") for m in nobody.methods)
+
+
+async def test_profiles_are_listed_with_what_they_do_otherwise(house):
+    listed = await house.explanations.ListMethods(pb.ListMethodsRequest())
+    rows = {p.name: p for p in listed.profiles}
+    assert list(rows) == list(PROFILES)
+    assert rows["paper"].layer == "default"
+    assert not rows["paper"].deviations
+    assert rows["tf-keras-vis"].steps == ["relu", "resize", "normalize"]
+    assert rows["torchcam"].deviations["grad-cam++"].startswith("Grad-CAM++ whose denominator is lost")
 
 
 async def test_presets_are_spelled_out(house):

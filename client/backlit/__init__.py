@@ -12,7 +12,7 @@ with backlit.connect("localhost:50051") as server:
 from backlit import aio
 from backlit.answers import DetectedBox, Explanation, Partial, Provenance
 from backlit.card import Card
-from backlit.catalogue import Method
+from backlit.catalogue import Method, Profile
 from backlit.contrasts import Contrast, Counterfactual, LogOdds, Probability
 from backlit.kinds import Box, Class, Detection, Element, Mask, Similar, Sum, Target
 from backlit.model import Model
@@ -67,6 +67,7 @@ __all__ = [
     "Partial",
     "Preprocessing",
     "Probability",
+    "Profile",
     "Provenance",
     "Server",
     "ServerUnavailable",

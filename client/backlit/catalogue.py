@@ -1,4 +1,4 @@
-"""The methods a server offers, as rows."""
+"""The methods a server offers, and the profiles, as rows."""
 
 from dataclasses import dataclass
 
@@ -32,6 +32,29 @@ class Method:
     many_passes: bool
     available: bool | None
     why_not: str
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The conventions of one library: where it looks if no layer is named, what it explains, how it finishes maps.
+
+    `deviations` says by method what is not computed as in the method's paper.
+    """
+
+    name: str
+    summary: str
+    layer: str
+    explains: str
+    steps: tuple[str, ...]
+    deviations: dict[str, str]
+
+
+def read_profiles(message: pb.ListMethodsResponse) -> list[Profile]:
+    """From the wire, in the server's order."""
+    return [
+        Profile(p.name, p.summary, p.layer, p.explains, tuple(p.steps), dict(sorted(p.deviations.items())))
+        for p in message.profiles
+    ]
 
 
 def read_methods(message: pb.ListMethodsResponse) -> list[Method]:

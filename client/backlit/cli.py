@@ -106,7 +106,10 @@ def _explain(command: argparse.ArgumentParser) -> None:
     command.add_argument("--scores", metavar="TENSOR", help="what to explain; default: the card's scores")
     command.add_argument("--boxes", metavar="FORMAT", help="how a detector writes them, such as xyxy or cxcywh-pixels")
     command.add_argument("--layer", help="tensor or node name; default: the card's default layer")
-    command.add_argument("--size", type=_size, default="layer", help="layer, input or HxW: of the maps in --json")
+    command.add_argument("--profile", default="paper", help="whose conventions hold: a name `backlit methods` lists")
+    command.add_argument(
+        "--size", type=_size, help="layer, input or HxW: of the maps in --json; default: the profile's"
+    )
     command.add_argument("--set", type=_parameter, action="append", metavar="NAME=VALUE", help="a method's parameter")
     command.add_argument("--time-limit", type=float, metavar="SECONDS", help="a picture and method; then what is known")
     command.add_argument("--out", type=Path, metavar="DIR", help="where pictures go; default: here")
@@ -161,7 +164,7 @@ COMMANDS = {
     "upload":  (commands.upload,  "store a model and show its card", _upload),
     "models":  (commands.models,  "list the stored models", _nothing),
     "card":    (commands.card,    "show what the server found in a model", _model),
-    "methods": (commands.methods, "list methods, their parameters, and presets", _maybe_model),
+    "methods": (commands.methods, "list methods, their parameters, presets and profiles", _maybe_model),
     "export":  (commands.export,  "write the rewritten model, heatmap included, as an ONNX file", _export),
     "delete":  (commands.delete,  "remove a model from the server", _model),
 }

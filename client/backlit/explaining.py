@@ -34,7 +34,7 @@ def _answers(
     model: Model, args: Namespace, methods: Sequence[str], preprocessing: Preprocessing | None
 ) -> dict[Path, list[Explanation]]:
     """The explanations a picture, methods outer, targets inner."""
-    question = {"layer": args.layer, "size": args.size, "preprocessing": preprocessing}
+    question = {"layer": args.layer, "size": args.size, "profile": args.profile, "preprocessing": preprocessing}
     question |= {"scores": args.scores, "boxes": args.boxes, "time_limit": args.time_limit}
     found: dict[Path, list[Explanation]] = {picture: [] for picture in args.pictures}
     asked = [(picture, method, target) for picture in found for method in methods for target in _apart(args.target)]

@@ -131,5 +131,5 @@ def delete(model: str) -> Flow[None]:
 
 
 def list_methods(model: str) -> Flow[pb.ListMethodsResponse]:
-    """The methods and the presets; with a model, whether it can answer each."""
+    """The methods, presets and profiles; with a model, whether it can answer each."""
     return (yield Call("ListMethods", pb.ListMethodsRequest(model=model)))

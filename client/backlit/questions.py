@@ -5,11 +5,13 @@ layer           a tensor or node name of the card; None is the default layer
 scores          a tensor of the model to explain instead of the card's scores; None are those
 boxes           how a detector writes its boxes: "xyxy", "yxyx", "cxcywh", "xywh", with "-pixels" or "-normalized"
                 behind it or not; what is not said is read off the boxes
-size            "layer", "input" or (height, width)
-relu            negative values become 0
-normalize       True: the smallest value becomes 0, the largest 1; "each": those of each channel; (low, high): these two
-dtype           "float32", "float16", or "uint8" (0 to 255, needs normalize)
-profile         whose conventions to follow; "paper" is the method's own paper
+profile         whose conventions hold for all that is not said: "paper", the methods' own papers, by which maps come as
+                they were computed, at the layer's size; or a library's (`server.profiles()` lists them)
+size            "layer", "input" or (height, width); None is the profile's
+relu            negative values become 0; None is as the profile has it
+normalize       True: the smallest value becomes 0, the largest 1; "each": those of each channel; (low, high): these
+                two; None is as the profile has it
+dtype           "float32", "float16", or "uint8" (0 to 255, needs normalize); None is the profile's
 preprocessing   overrides the model's own for the pictures of this question
 time_limit      seconds after which a method of many passes answers with what it knows, its status "PARTIAL"
 anything else   a parameter of the method
@@ -42,11 +44,11 @@ def explain_request(
     *,
     target: object = None,
     layer: str | None = None,
-    size: str | tuple[int, int] = "layer",
-    normalize: bool | str | tuple[float, float] = False,
+    size: str | tuple[int, int] | None = None,
+    normalize: bool | str | tuple[float, float] | None = None,
     profile: str = "paper",
-    relu: bool = False,
-    dtype: str = "float32",
+    relu: bool | None = None,
+    dtype: str | None = None,
     preprocessing: Declared | None = None,
     scores: str | None = None,
     boxes: str | None = None,
@@ -124,28 +126,36 @@ def _seconds(time_limit: float | None) -> float:
     return time_limit or 0
 
 
-def _rendering(size: object, relu: bool, normalize: object, dtype: Any) -> pb.Rendering:  # Any: np.dtype takes a lot
-    try:
-        name = np.dtype(dtype).name
-    except TypeError:
-        name = str(dtype)
-    finish = pb.Rendering(relu=relu, data_type=choice(DTYPES, name, "dtype"))
+def _rendering(size: object, relu: bool | None, normalize: object, dtype: Any) -> pb.Rendering:  # Any: np.dtype's
+    """What was said; the rest stays unset, for the profile to say."""
+    finish = pb.Rendering(relu=relu)
     finish.MergeFrom(_normalization(normalize))
+    if dtype is not None:
+        finish.data_type = choice(DTYPES, _dtype_name(dtype), "dtype")
     if isinstance(size, str):
         finish.size = choice(SIZES, size, "size")
-        return finish
-    finish.size = pb.Rendering.SIZE_EXPLICIT
-    finish.height, finish.width = _height_width(size)
+    elif size is not None:
+        finish.size = pb.Rendering.SIZE_EXPLICIT
+        finish.height, finish.width = _height_width(size)
     return finish
 
 
 def _normalization(normalize: object) -> pb.Rendering:
     """What is said of it alone."""
+    if normalize is None:
+        return pb.Rendering()
     if isinstance(normalize, list | tuple) and len(normalize) == 2:
         return pb.Rendering(normalize=True, value_range={"low": float(normalize[0]), "high": float(normalize[1])})
     if not isinstance(normalize, bool | np.bool_) and normalize != "each":
         raise BadQuestion(f"normalize is True, False, 'each' or (low, high); got {normalize!r}")
     return pb.Rendering(normalize=bool(normalize), each_channel=normalize == "each")
+
+
+def _dtype_name(dtype: Any) -> str:  # whatever np.dtype takes
+    try:
+        return np.dtype(dtype).name
+    except TypeError:
+        return str(dtype)
 
 
 def _height_width(size: object) -> tuple[int, int]:

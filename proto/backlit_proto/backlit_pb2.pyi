@@ -62,6 +62,9 @@ class HeatmapStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HEATMAP_STATUS_GUARDED: _ClassVar[HeatmapStatus]
     HEATMAP_STATUS_NOT_FINITE: _ClassVar[HeatmapStatus]
     HEATMAP_STATUS_PARTIAL: _ClassVar[HeatmapStatus]
+    HEATMAP_STATUS_SATURATED: _ClassVar[HeatmapStatus]
+    HEATMAP_STATUS_DEAD_LAYER: _ClassVar[HeatmapStatus]
+    HEATMAP_STATUS_DIMMED: _ClassVar[HeatmapStatus]
 DATA_TYPE_UNSPECIFIED: DataType
 DATA_TYPE_BOOL: DataType
 DATA_TYPE_UINT8: DataType
@@ -98,6 +101,9 @@ HEATMAP_STATUS_CONSTANT: HeatmapStatus
 HEATMAP_STATUS_GUARDED: HeatmapStatus
 HEATMAP_STATUS_NOT_FINITE: HeatmapStatus
 HEATMAP_STATUS_PARTIAL: HeatmapStatus
+HEATMAP_STATUS_SATURATED: HeatmapStatus
+HEATMAP_STATUS_DEAD_LAYER: HeatmapStatus
+HEATMAP_STATUS_DIMMED: HeatmapStatus
 
 class Tensor(_message.Message):
     __slots__ = ("data_type", "shape", "data")
@@ -885,12 +891,37 @@ class ListMethodsRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class ListMethodsResponse(_message.Message):
-    __slots__ = ("methods", "presets")
+    __slots__ = ("methods", "presets", "profiles")
     METHODS_FIELD_NUMBER: _ClassVar[int]
     PRESETS_FIELD_NUMBER: _ClassVar[int]
+    PROFILES_FIELD_NUMBER: _ClassVar[int]
     methods: _containers.RepeatedCompositeFieldContainer[Method]
     presets: _containers.RepeatedCompositeFieldContainer[Preprocessing]
-    def __init__(self, methods: _Optional[_Iterable[_Union[Method, _Mapping]]] = ..., presets: _Optional[_Iterable[_Union[Preprocessing, _Mapping]]] = ...) -> None: ...
+    profiles: _containers.RepeatedCompositeFieldContainer[Profile]
+    def __init__(self, methods: _Optional[_Iterable[_Union[Method, _Mapping]]] = ..., presets: _Optional[_Iterable[_Union[Preprocessing, _Mapping]]] = ..., profiles: _Optional[_Iterable[_Union[Profile, _Mapping]]] = ...) -> None: ...
+
+class Profile(_message.Message):
+    __slots__ = ("name", "summary", "layer", "explains", "steps", "deviations")
+    class DeviationsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    EXPLAINS_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    DEVIATIONS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    summary: str
+    layer: str
+    explains: str
+    steps: _containers.RepeatedScalarFieldContainer[str]
+    deviations: _containers.ScalarMap[str, str]
+    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., layer: _Optional[str] = ..., explains: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ..., deviations: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Method(_message.Message):
     __slots__ = ("name", "summary", "documentation", "parameters", "needs_gradients", "support", "many_passes")

@@ -431,7 +431,7 @@ class ExplanationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListMethods(self, request, context):
-        """The methods, their parameters and, for a given model, whether it can answer.
+        """The methods, their parameters and, for a given model, whether it can answer; presets and profiles as well.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -15,7 +15,6 @@ from backlit_server.engine.questions import Wording
 from backlit_server.engine.rendering import pixels, render
 from backlit_server.engine.targets import Row, resolved
 from backlit_server.graph import Arithmetic
-from backlit_server.methods import METHODS
 
 NOTES = {
     pb.HEATMAP_STATUS_OK: "",
@@ -86,7 +85,7 @@ def respond(
     looked: Looked, first_image: int, maker: Maker
 ) -> Iterator[tuple[pb.ExplainResponse, Sequence[np.ndarray]]]:
     """The responses for what one run found, each with the heatmaps that belong into it, one a row."""
-    seeded = METHODS[maker.wording.method].needs_seed
+    seeded = maker.wording.row.needs_seed
     statuses = judge(looked) if seeded else [pb.HEATMAP_STATUS_OK] * len(looked.rows)
     step = _rows_at_once(looked.heatmaps.shape[1:], maker)
     for start in range(0, len(looked.rows), step):

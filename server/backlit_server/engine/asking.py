@@ -14,7 +14,7 @@ from backlit_server.engine.questions import Wording
 from backlit_server.engine.sitting import Sitting
 from backlit_server.engine.targets import Row, seeds
 from backlit_server.graph import Cut
-from backlit_server.methods import METHODS
+from backlit_server.methods import Method
 from backlit_server.methods.asking import HEAD_ASKS, Outcome, Partial, drive
 
 Array = np.ndarray
@@ -37,8 +37,8 @@ def asked_looks(
     None where a pass has been made and there is nothing to show yet. At the time `until` what is known becomes the
     last result, marked.
     """
-    row = METHODS[wording.method]
-    at = Sitting(model, cut, made, asked, _batch(model, cut, made, wording.method))
+    row = wording.row
+    at = Sitting(model, cut, made, asked, _batch(model, cut, made, row))
     steps = row.formula(**{name: GIVEN[name](at) for name in row.needs}, **wording.parameters)
     shown = -np.inf
     for said in drive(steps, at.answer):
@@ -65,10 +65,10 @@ def _looked(at: Sitting, said: Partial | Outcome, progress: float, short: bool =
     return Looked(rows, said.heatmaps, guarded, layer, digest, at.passes, progress, facts, short)
 
 
-def _batch(model: OpenModel, cut: Cut | None, made: Mapping[str, Array], method: str) -> int:
+def _batch(model: OpenModel, cut: Cut | None, made: Mapping[str, Array], row: Method) -> int:
     """How many images, or features where only the head is asked, go into one run."""
     together = model.batching[0]
-    if cut and METHODS[method].asks and HEAD_ASKS.issuperset(METHODS[method].asks):
+    if cut and row.asks and HEAD_ASKS.issuperset(row.asks):
         return min(HEAD_ROWS, max(1, RUN_BYTES // made[cut.layer].nbytes)) if cut.rows_tile and together else 1
     nbytes = made[model.anatomy.inputs[0].name].nbytes
     return min(ROWS, max(1, RUN_BYTES // nbytes)) if together else 1

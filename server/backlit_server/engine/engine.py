@@ -11,6 +11,7 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.engine.answers import Looked, Maker, Passes, respond
 from backlit_server.engine.asking import asked_looks
+from backlit_server.engine.choices import chosen_layer, explaining
 from backlit_server.engine.frames import Frames, frames
 from backlit_server.engine.inputs import checked, image_size, images_in, pieces
 from backlit_server.engine.models import Backbone, OpenModel
@@ -26,7 +27,7 @@ from backlit_server.graph import Cut
 from backlit_server.graph.method import SEED
 from backlit_server.graph.narrow import CLASSES
 from backlit_server.graph.tiling import TARGETS, WHOLE
-from backlit_server.methods import IMAGE, LAYER, METHODS
+from backlit_server.methods import IMAGE, LAYER
 
 PACKAGES = ("backlit", "numpy", "onnx", "onnxruntime-gpu", "onnxruntime")
 Tensors = dict[str, np.ndarray]
@@ -56,13 +57,13 @@ class Engine:
         started = time.monotonic()
         question = read_question(request, tensors)
         end = started + question.wording.time_limit
-        model = self._models.get(question.wording.model).explaining(question.wording.scores, question.wording.scale)
+        model = explaining(self._models.get(question.wording.model), question.wording)
         inputs, prepared = self._inputs(question, model)
         size = image_size(inputs, model.anatomy.inputs)
         frame = frames(question.pictures, prepared, size)
         versions, arithmetic = tuple(self.versions.items()), model.anatomy.arithmetic
         maker = Maker(question.wording, self.provider, versions, prepared, size, arithmetic)
-        together = not METHODS[question.wording.method].many_passes  # many passes fill their runs with one image
+        together = not question.wording.row.many_passes  # many passes fill their runs with one image
         turns = list(pieces(inputs, model.anatomy.inputs, lambda: together and model.batching[0]))
         for left, (first, feeds) in zip(range(len(turns), 0, -1), turns, strict=True):
             until = started + (end - started) / left
@@ -89,7 +90,8 @@ class Engine:
     def _looks(
         self, question: Question, model: OpenModel, feeds: Tensors, frame: Frames, until: float
     ) -> Iterator[Looked | None]:
-        backbone = model.backbone(question.wording.method, question.wording.layer)
+        layer = chosen_layer(question.wording, model.anatomy)
+        backbone = model.backbone(question.wording.method, layer)
         made = feeds | backbone.session.run(feeds)
         scores = model.anatomy.scores
         count, found = images_in(feeds, model.anatomy.inputs), made[scores.name]
@@ -99,7 +101,7 @@ class Engine:
                 "count images; export the model with a batch axis in its output"
             )
         images = views(made, scores, frame, question.wording.boxes)
-        row = METHODS[question.wording.method]
+        row = question.wording.row
         if row.many_passes:
             asked = (rows if row.needs_seed else rows_of_images)(question.targets, images)
             yield from _many_passes(question.wording, model, backbone, made, asked, until)
@@ -124,7 +126,7 @@ def _forward_only(
     question: Question, model: OpenModel, backbone: Backbone, made: Tensors, asked: list[Row]
 ) -> Iterator[Looked]:
     """One answer an image, whatever its targets: the map does not depend on them."""
-    row = METHODS[question.wording.method]
+    row = question.wording.row
     layer = backbone.cut.layer if backbone.cut else ""
     tensors = {"scores": made[model.anatomy.scores.name]}
     if layer:
@@ -137,11 +139,11 @@ def _forward_only(
 
 def _through_head(wording: Wording, model: OpenModel, cut: Cut, made: Tensors, asked: list[Row]) -> Iterator[Looked]:
     """The head, for as many rows at once as fit; where its rows cannot be repeated, for one target at a time."""
-    head = model.head(cut, wording.method, wording.parameters)
+    head = model.head(cut, wording.method, wording.parameters, wording.profile)
     crossing = {name: made[name] for name in cut.crossing}
     scores = made[model.anatomy.scores.name]
     targets = len(asked) // len({row.image for row in asked})
-    passes = PASSES[METHODS[wording.method].at](targets)
+    passes = PASSES[wording.row.at](targets)
     for chosen, found in (_tiled if cut.rows_tile else _one_by_one)(head.session, crossing, asked, scores):
         guarded = found.get("guarded", np.zeros(len(chosen)))
         yield Looked(chosen, found["heatmap"], guarded, cut.layer, head.digest, passes)

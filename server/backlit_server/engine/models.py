@@ -35,7 +35,8 @@ from backlit_server.graph import (
     taken,
     with_outputs,
 )
-from backlit_server.methods import DEFAULT_METHOD, IMAGE, METHODS
+from backlit_server.methods import DEFAULT_METHOD, IMAGE, METHODS, Method
+from backlit_server.methods.profiles import DEFAULT_PROFILE, PROFILES
 
 MOST_SCORES = 8  # other tensors of a model that are explained and kept open; the one opened first goes first
 
@@ -82,7 +83,7 @@ class OpenModel:
         self._batch = batch
         self._backbones: dict[str, Backbone] = {}
         self._seeded: dict[tuple[str, str, str], Seeded] = {}
-        self._heads: dict[tuple[str, str, str], Head] = {}
+        self._heads: dict[tuple[str, str | Method, str], Head] = {}
         graph = canonical(file)
         self.anatomy = examine(graph, scores)
         # What targets need beside the scores is computed by every forward pass anyway.
@@ -162,19 +163,21 @@ class OpenModel:
         by_anchor = tuple((level.anchors, cuts[level.layer.name]) for level in found.levels)
         return Backbone(session, cuts[found.default_layer], by_anchor)
 
-    def head(self, cut: Cut, method: str, parameters: Mapping[str, Any]) -> Head:
-        """The method at this cut."""
-        key = (cut.layer, method, repr(sorted(parameters.items())))
+    def head(self, cut: Cut, method: str, parameters: Mapping[str, Any], profile: str = DEFAULT_PROFILE) -> Head:
+        """The method at this cut, as a profile computes it."""
+        key = (cut.layer, PROFILES[profile].row(method), repr(sorted(parameters.items())))
         if key not in self._heads:
-            session = self._open(self.head_graph(cut, method, parameters))
+            session = self._open(self.head_graph(cut, method, parameters, profile))
             graphs = self._backbones[cut.layer].session.digest + session.digest
             self._heads[key] = Head(session, hashlib.sha256(graphs.encode()).hexdigest())
         return self._heads[key]
 
-    def head_graph(self, cut: Cut, method: str, parameters: Mapping[str, Any]) -> onnx.ModelProto:
+    def head_graph(
+        self, cut: Cut, method: str, parameters: Mapping[str, Any], profile: str = DEFAULT_PROFILE
+    ) -> onnx.ModelProto:
         """The graph of a method at a cut; NotExplainable or NotDifferentiable where there can be none."""
-        recipe = self.recipe(cut.layer, method, parameters)
-        return self._behind(cut, METHODS[method].rules, recipe, parameters)
+        recipe = self.recipe(cut.layer, method, parameters, profile)
+        return self._behind(cut, PROFILES[profile].row(method).rules, recipe, parameters)
 
     def gradients(self, cut: Cut, rules: str) -> Head:
         """d(seed . scores)/d(layer) as maps `grads`, by the rules of this name."""
@@ -205,9 +208,9 @@ class OpenModel:
             self._seeded[key] = SEEDINGS[rules](head, cut.layer, scores, **taken(rules, parameters))
         return method_graph(self._seeded[key], cut, scores, recipe)
 
-    def recipe(self, layer: str, method: str, parameters: Mapping[str, Any]) -> Recipe:
+    def recipe(self, layer: str, method: str, parameters: Mapping[str, Any], profile: str = DEFAULT_PROFILE) -> Recipe:
         """What the graph room needs to know of a method at a layer."""
-        row = METHODS[method]
+        row = PROFILES[profile].row(method)
         linear = self._linear(layer) if "weights" in row.needs else None
         if "weights" in row.needs and linear is None:
             raise NotExplainable(

@@ -12,14 +12,14 @@ from google.protobuf import json_format
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 from backlit_server.engine.boxes import Convention, read_convention
-from backlit_server.engine.rendering import Rendering, read_rendering
+from backlit_server.engine.rendering import read_rendering
 from backlit_server.engine.targets import SCALES
 from backlit_server.engine.wanted import BEST, Wanted, read_target
-from backlit_server.methods import DEFAULT_METHOD, bind
+from backlit_server.methods import DEFAULT_METHOD, Method
+from backlit_server.methods.profiles import DEFAULT_PROFILE, SCORES, Rendering, profile
 
-DEFAULT_PROFILE = "paper"
-PROFILES = (DEFAULT_PROFILE,)
 REMEMBERED = 256  # questions
+EXPLAINED = {told: scale for scale, told in SCALES.items()} | {pb.Question.SCALE_SCORE: SCORES}
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,11 @@ class Wording:
     rendering: Rendering
     preprocessing: pb.Preprocessing | None
     time_limit: float
+
+    @functools.cached_property
+    def row(self) -> Method:
+        """How the method is computed."""
+        return profile(self.profile).row(self.method)
 
 
 @dataclass(frozen=True)
@@ -69,20 +74,19 @@ def _wording(question: bytes) -> Wording:
     """What a question says, read once for all who ask in the same words."""
     asked = pb.Question.FromString(question)
     method = asked.method or DEFAULT_METHOD
-    profile = asked.profile or DEFAULT_PROFILE
-    if profile not in PROFILES:
-        raise BadQuestion(f"there is no profile {profile!r}; there are {', '.join(PROFILES)}")
+    called = asked.profile or DEFAULT_PROFILE
+    conventions = profile(called)
     return Wording(
         model=asked.model,
         method=method,
-        parameters=bind(method, json_format.MessageToDict(asked.parameters)),
+        parameters=conventions.bind(method, json_format.MessageToDict(asked.parameters)),
         targets=tuple(asked.targets),
         layer=asked.layer,
         scores=asked.scores,
-        scale=next((scale for scale, told in SCALES.items() if told == asked.scale), ""),
+        scale=EXPLAINED.get(asked.scale, conventions.explains),
         boxes=read_convention(asked.box_convention),
-        profile=profile,
-        rendering=read_rendering(asked.rendering),
+        profile=called,
+        rendering=read_rendering(asked.rendering, conventions.finish(method)),
         preprocessing=asked.preprocessing if asked.HasField("preprocessing") else None,
         time_limit=_time_limit(asked.time_limit),
     )

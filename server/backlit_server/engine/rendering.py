@@ -1,31 +1,20 @@
-"""From the raw map to what was asked for: relu, resize, normalize, element type, in this order."""
+"""From the raw map to what was asked for: the profile's steps as the question changes them, then the element type."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 from backlit_proto.tensors import DTYPES
+from backlit_server.methods.interpolation import INTERPOLATIONS
+from backlit_server.methods.profiles import FLOAT32, NORMALIZE, RELU, RESIZE, UINT8, Rendering
 from backlit_server.methods.scaling import normalize, resize, spread
 
 LARGEST_SIDE = 8192
-FLOAT32 = np.dtype(np.float32)
-
-
-@dataclass(frozen=True)
-class Rendering:
-    """How a heatmap is finished; `size` is "layer", "input" or (height, width).
-
-    Where it is normalized: `each_channel` by itself, or from what `value_range` says rather than from its extremes.
-    """
-
-    size: str | tuple[int, int] = "layer"
-    relu: bool = False
-    normalize: bool = False
-    dtype: np.dtype = FLOAT32
-    each_channel: bool = False
-    value_range: tuple[float, float] | None = None
+Step = Callable[[np.ndarray, Rendering, tuple[int, ...]], tuple[np.ndarray, str]]
+"""From maps, their rendering and the size asked for to maps, and what was done in words ("": nothing)."""
 
 
 @dataclass(frozen=True)
@@ -36,30 +25,43 @@ class Rendered:
     steps: tuple[str, ...]
 
 
-SIZES = {
-    pb.Rendering.SIZE_UNSPECIFIED: "layer",
-    pb.Rendering.SIZE_LAYER: "layer",
-    pb.Rendering.SIZE_INPUT: "input",
-}
+SIZES = {pb.Rendering.SIZE_LAYER: "layer", pb.Rendering.SIZE_INPUT: "input"}
 ELEMENTS = (pb.DATA_TYPE_FLOAT32, pb.DATA_TYPE_FLOAT16, pb.DATA_TYPE_UINT8)
 
 
-def read_rendering(message: pb.Rendering) -> Rendering:
-    """The rendering of a question, checked."""
-    data_type = message.data_type or pb.DATA_TYPE_FLOAT32
-    if data_type not in ELEMENTS:
-        valid = ", ".join(str(DTYPES[e]) for e in ELEMENTS)
-        raise BadQuestion(f"heatmaps come as {valid}, not as {pb.DataType.Name(data_type)}")
-    if data_type == pb.DATA_TYPE_UINT8 and not message.normalize:
-        raise BadQuestion("a uint8 heatmap spans 0 to 255: ask for normalize as well, or for float32")
+def read_rendering(message: pb.Rendering, usual: Rendering) -> Rendering:
+    """The rendering of a question, checked; `usual` is the profile's, for all that the question does not say."""
+    steps = usual.steps
+    if message.HasField("relu") and message.relu != (RELU in steps):
+        steps = (RELU, *steps) if message.relu else _without(RELU, steps)
+    if message.HasField("normalize") and message.normalize != (NORMALIZE in steps):
+        steps = (*steps, NORMALIZE) if message.normalize else _without(NORMALIZE, steps)
+    return replace(
+        usual,
+        size=_size(message, usual),
+        steps=steps,
+        dtype=_dtype(message, usual, NORMALIZE in steps),
+        each_channel=message.each_channel,
+        value_range=_value_range(message),
+    )
+
+
+def _without(left_out: str, steps: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(step for step in steps if step != left_out)
+
+
+def _size(message: pb.Rendering, usual: Rendering) -> str | tuple[int, int]:
+    if message.size == pb.Rendering.SIZE_UNSPECIFIED:
+        return usual.size
     size = SIZES.get(message.size, (message.height, message.width))
     if isinstance(size, tuple) and not all(0 < side <= LARGEST_SIDE for side in size):
         raise BadQuestion(f"a heatmap of {size[0]} x {size[1]}: both sides must lie between 1 and {LARGEST_SIDE}")
-    value_range = _value_range(message) if message.HasField("value_range") else None
-    return Rendering(size, message.relu, message.normalize, DTYPES[data_type], message.each_channel, value_range)
+    return size
 
 
-def _value_range(message: pb.Rendering) -> tuple[float, float]:
+def _value_range(message: pb.Rendering) -> tuple[float, float] | None:
+    if not message.HasField("value_range"):
+        return None
     low, high = message.value_range.low, message.value_range.high
     if message.each_channel:
         raise BadQuestion("either each channel is normalized by itself, or all of them from the same value range")
@@ -68,35 +70,53 @@ def _value_range(message: pb.Rendering) -> tuple[float, float]:
     return low, high
 
 
+def _dtype(message: pb.Rendering, usual: Rendering, normalized: bool) -> np.dtype:
+    if not message.data_type:
+        return usual.dtype if normalized else FLOAT32
+    if message.data_type not in ELEMENTS:
+        valid = ", ".join(str(DTYPES[e]) for e in ELEMENTS)
+        raise BadQuestion(f"heatmaps come as {valid}, not as {pb.DataType.Name(message.data_type)}")
+    if message.data_type == pb.DATA_TYPE_UINT8 and not normalized:
+        raise BadQuestion("a uint8 heatmap spans 0 to 255: ask for normalize as well, or for float32")
+    return DTYPES[message.data_type]
+
+
 def render(heatmaps: np.ndarray, rendering: Rendering, input_size: tuple[int, int] | None) -> Rendered:
     """Finishes raw maps (rows, ..., height, width); `input_size` is the model input's, None where it is no image."""
-    steps = []
-    if rendering.relu:
-        heatmaps = heatmaps.clip(0)
-        steps.append("relu")
-    size = pixels(rendering.size, heatmaps.shape[-2:], input_size)
-    if size != heatmaps.shape[-2:]:
-        heatmaps = resize(heatmaps, size)
-        steps.append(f"resize {size[0]}x{size[1]} bilinear, half-pixel centres")
-    if rendering.normalize:
-        heatmaps, step = _normalized(heatmaps, rendering)
-        steps.append(step)
-    if rendering.dtype == np.uint8:
+    size, said = pixels(rendering.size, heatmaps.shape[-2:], input_size), []
+    for step in rendering.steps:
+        heatmaps, words = STEPS[step](heatmaps, rendering, size)
+        said += [words] if words else []
+    if rendering.dtype == UINT8:
         heatmaps = np.rint(heatmaps * 255)
     if rendering.dtype != FLOAT32:
-        steps.append(rendering.dtype.name)
-    return Rendered(np.ascontiguousarray(heatmaps, rendering.dtype), tuple(steps))
+        said.append(rendering.dtype.name)
+    return Rendered(np.ascontiguousarray(heatmaps, rendering.dtype), tuple(said))
 
 
-def _normalized(heatmaps: np.ndarray, rendering: Rendering) -> tuple[np.ndarray, str]:
-    """The maps from 0 to 1, and how they came there."""
+def _relu(heatmaps: np.ndarray, rendering: Rendering, size: tuple[int, ...]) -> tuple[np.ndarray, str]:
+    return heatmaps.clip(0), "relu"
+
+
+def _resize(heatmaps: np.ndarray, rendering: Rendering, size: tuple[int, ...]) -> tuple[np.ndarray, str]:
+    if size == heatmaps.shape[-2:]:
+        return heatmaps, ""
+    kind = rendering.interpolation
+    return resize(heatmaps, size, kind), f"resize {size[0]}x{size[1]} {INTERPOLATIONS[kind].words}"
+
+
+def _normalize(heatmaps: np.ndarray, rendering: Rendering, size: tuple[int, ...]) -> tuple[np.ndarray, str]:
     if rendering.value_range:
         low, high = rendering.value_range
         return spread(heatmaps, low, high), f"normalize {low:g} to {high:g}"
+    beside = f" with {rendering.epsilon:g}" if rendering.epsilon else ""
     if rendering.each_channel:
-        maps = heatmaps.reshape(-1, *heatmaps.shape[-2:])
-        return normalize(maps).reshape(heatmaps.shape), "normalize min-max, each channel"
-    return normalize(heatmaps), "normalize min-max"
+        maps = normalize(heatmaps.reshape(-1, *heatmaps.shape[-2:]), rendering.epsilon)
+        return maps.reshape(heatmaps.shape), f"normalize min-max{beside}, each channel"
+    return normalize(heatmaps, rendering.epsilon), f"normalize min-max{beside}"
+
+
+STEPS: Mapping[str, Step] = {RELU: _relu, RESIZE: _resize, NORMALIZE: _normalize}
 
 
 def pixels(

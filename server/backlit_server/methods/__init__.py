@@ -248,7 +248,12 @@ def method(name: str) -> Method:
 
 def bind(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The method's parameters with defaults filled in; BadQuestion for a name or a value it does not take."""
-    parameters = {p.name: p for p in method(name).parameters}
+    return bind_to(method(name), name, given)
+
+
+def bind_to(row: Method, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a row that a method of this name has somewhere."""
+    parameters = {p.name: p for p in row.parameters}
     unknown = sorted(set(given) - set(parameters))
     if unknown:
         valid = ", ".join(parameters) or "none at all"

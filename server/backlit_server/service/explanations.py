@@ -58,7 +58,9 @@ class ExplanationService(services.ExplanationServiceServicer):
 
     async def ListMethods(self, request: pb.ListMethodsRequest, context: Context) -> pb.ListMethodsResponse:
         support = await asyncio.to_thread(self._support, request.model) if request.model else {}
-        return pb.ListMethodsResponse(methods=listing.methods(support), presets=listing.presets())
+        return pb.ListMethodsResponse(
+            methods=listing.methods(support), presets=listing.presets(), profiles=listing.profiles()
+        )
 
     def _support(self, reference: str) -> dict[str, pb.MethodSupport]:
         model = self._store.described(self._store.resolve(reference))

@@ -1,4 +1,4 @@
-"""METHODS and PRESETS as ListMethods tells them."""
+"""METHODS, PRESETS and PROFILES as ListMethods tells them."""
 
 import inspect
 import json
@@ -9,6 +9,7 @@ from google.protobuf import json_format, struct_pb2
 from backlit_proto import backlit_pb2 as pb
 from backlit_server.methods import METHODS, Method, Parameter
 from backlit_server.methods.presets import PRESETS, Preset
+from backlit_server.methods.profiles import PROFILES, Profile
 
 
 def methods(support: dict[str, pb.MethodSupport]) -> list[pb.Method]:
@@ -18,6 +19,10 @@ def methods(support: dict[str, pb.MethodSupport]) -> list[pb.Method]:
 
 def presets() -> list[pb.Preprocessing]:
     return [_preset(name, row) for name, row in PRESETS.items()]
+
+
+def profiles() -> list[pb.Profile]:
+    return [_profile(name, row) for name, row in PROFILES.items()]
 
 
 def _method(name: str, row: Method, support: pb.MethodSupport | None) -> pb.Method:
@@ -51,4 +56,15 @@ def _preset(name: str, row: Preset) -> pb.Preprocessing:
         fit=f"FIT_{row.fit}",
         crop=row.crop,
         interpolation=f"INTERPOLATION_{row.interpolation}",
+    )
+
+
+def _profile(name: str, row: Profile) -> pb.Profile:
+    return pb.Profile(
+        name=name,
+        summary=row.summary,
+        layer=row.layer,
+        explains=row.explains or "scores",
+        steps=row.rendering.steps,
+        deviations={of: method.summary for of, method in row.methods.items()},
     )
