@@ -65,6 +65,13 @@ def meet(result: Path, told: str) -> int:
     return succeed(result, told)
 
 
+def weigh(result: Path, told: str) -> int:
+    """Which layer it was asked for, and values."""
+    result.with_suffix(".values").write_bytes(b"the values")
+    result.write_bytes(pb.Weights(node=" ".join(sys.argv[5:])).SerializeToString())
+    return 0
+
+
 BEHAVIOURS = {
     "succeed": succeed,
     "refuse": refuse,
@@ -73,6 +80,7 @@ BEHAVIOURS = {
     "hang": hang,
     "crash": crash,
     "meet": meet,
+    "weigh": weigh,
     "fail": lambda result, told: 1,
     "nothing": lambda result, told: 0,
     "garbage": lambda result, told: result.write_bytes(b"\xff" * 9) and 0,

@@ -31,6 +31,8 @@ CARD = pb.Card(
     methods=[pb.MethodSupport(method="cam", available=False, why_not="the head is not pooling + linear")],
 )
 
+WEIGHTS = pb.Weights(tensor=pb.TensorSpec(name="w", data_type=pb.DATA_TYPE_UINT8, shape=[len(BYTES)]), node="conv")
+
 
 @dataclass(frozen=True)
 class FakeDevice:
@@ -100,6 +102,15 @@ class FakeAdmission:
     async def export(self, model: Path, out: Path, asked: pb.ExportRequest, settings: Settings) -> None:
         self.exported.append((asked.layer, asked.method or "grad-cam"))
         out.write_bytes(b"exported " + model.read_bytes())
+
+    async def list_weights(self, model: Path, settings: Settings) -> pb.ListWeightsResponse:
+        return pb.ListWeightsResponse(weights=[WEIGHTS])
+
+    async def weights(self, model: Path, out: Path, layer: str, settings: Settings) -> pb.Weights:
+        out.write_bytes(model.read_bytes())
+        if layer != WEIGHTS.node:
+            raise BadQuestion(f"no convolution or dense layer is called {layer!r}")
+        return WEIGHTS
 
 
 @dataclass

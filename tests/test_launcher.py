@@ -52,6 +52,27 @@ async def test_an_export_is_written_whole_and_alone(launcher, model, settings, t
     assert list(out.parent.iterdir()) == [out]
 
 
+async def test_weights_are_told_and_their_values_written_alone(launcher, model, settings, tmp_path):
+    model.write_text("weigh")
+    out = tmp_path / "out" / "values"
+    out.parent.mkdir()
+    about = await launcher.weights(model, out, "-first conv", settings)
+    assert (about.node, out.read_bytes()) == ("--layer=-first conv", b"the values")
+    assert list(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("behaviour", ["refuse", "nothing", "garbage", "crash"])
+async def test_weights_that_cannot_be_read_leave_no_file(launcher, model, settings, tmp_path, behaviour):
+    model.write_text(behaviour)
+    out = tmp_path / "out" / "values"
+    out.parent.mkdir()
+    with pytest.raises(BadModel):
+        await launcher.weights(model, out, "conv", settings)
+    with pytest.raises(BadModel):
+        await launcher.list_weights(model, settings)
+    assert list(out.parent.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("behaviour", "words"),
     [

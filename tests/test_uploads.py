@@ -26,6 +26,7 @@ from stand_ins import (
     BYTES,
     DIGEST,
     SECONDS,
+    WEIGHTS,
     House,
     collected,
     open_house,
@@ -210,4 +211,17 @@ async def test_an_export_comes_in_chunks_with_size_and_digest_and_leaves_no_file
     assert data == b"exported " + BYTES
     assert (responses[0].size, responses[0].digest) == (len(data), hashlib.sha256(data).hexdigest())
     assert (len(responses), house.admission.exported) == (4, [("features", "grad-cam")])
+    assert not list((tmp_path / "uploads").iterdir())
+
+
+async def test_weights_come_in_chunks_behind_what_they_are_and_leave_no_file(house, tmp_path):
+    await upload(house, name="demo")
+    listed = await house.models.ListWeights(pb.ListWeightsRequest(model="demo"))
+    assert list(listed.weights) == [WEIGHTS]
+    first, *rest = await collected(house.models.GetWeights(pb.GetWeightsRequest(model="demo", layer="conv")))
+    assert (first.weights, first.chunk) == (WEIGHTS, b"")
+    assert b"".join(response.chunk for response in rest) == BYTES
+    assert len(rest) == 4
+    error = await refusal(collected(house.models.GetWeights(pb.GetWeightsRequest(model="demo", layer="pool"))))
+    assert isinstance(error, BadQuestion)
     assert not list((tmp_path / "uploads").iterdir())

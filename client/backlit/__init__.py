@@ -19,6 +19,7 @@ from backlit.model import Model
 from backlit.mosaics import mosaic
 from backlit.preprocessing import Preprocessing
 from backlit.server import Server, connect
+from backlit.weights import WeightedLayer, Weights
 from backlit_proto.errors import (
     BacklitError,
     BadModel,
@@ -75,6 +76,8 @@ __all__ = [
     "Sum",
     "Target",
     "UnknownModel",
+    "WeightedLayer",
+    "Weights",
     "WorkerLost",
     "WrongOffset",
     "aio",

@@ -23,6 +23,7 @@ RETRIED = {
                 {"service": "backlit.v1.ModelService", "method": "Get"},
                 {"service": "backlit.v1.ModelService", "method": "List"},
                 {"service": "backlit.v1.ModelService", "method": "GetUpload"},
+                {"service": "backlit.v1.ModelService", "method": "ListWeights"},
                 {"service": "backlit.v1.ExplanationService", "method": "ListMethods"},
             ],
             "retryPolicy": {

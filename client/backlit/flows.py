@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from backlit.files import ModelFile
 from backlit.preprocessing import Declared, declared
+from backlit.weights import WeightedLayer, read_layers
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import ServerUnavailable, WrongOffset
 
@@ -128,6 +129,11 @@ def update(
 def delete(model: str) -> Flow[None]:
     """Forgets a model."""
     yield Call("Delete", pb.DeleteRequest(model=model))
+
+
+def list_weights(model: str) -> Flow[list[WeightedLayer]]:
+    """The layers whose weights can be read."""
+    return read_layers((yield Call("ListWeights", pb.ListWeightsRequest(model=model))))
 
 
 def list_methods(model: str) -> Flow[pb.ListMethodsResponse]:

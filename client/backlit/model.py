@@ -16,6 +16,7 @@ from backlit.many import Conversation, Result
 from backlit.models import StoredModel, facts
 from backlit.preprocessing import Declared
 from backlit.questions import explain_request
+from backlit.weights import WeightedLayer, Weights, read_weights
 from backlit.wire import Wire
 from backlit_proto import backlit_pb2 as pb
 
@@ -120,6 +121,15 @@ class Model(StoredModel):
             for part in self.wire.responses(Call("Export", request), timeout):
                 take(part)
         return place or buffer.getvalue()
+
+    def weighted_layers(self, *, timeout: float | None = None) -> list[WeightedLayer]:
+        """The convolutions and dense layers whose weights can be read, in the order of the graph."""
+        return self.wire.run(flows.list_weights(self.digest), timeout)
+
+    def weights(self, layer: str, *, timeout: float | None = None) -> Weights:
+        """The weights of a convolution or dense layer, by the name of its node, its output, or their own tensor."""
+        request = pb.GetWeightsRequest(model=self.digest, layer=layer)
+        return read_weights(self.wire.responses(Call("GetWeights", request), timeout))
 
     def update(
         self,

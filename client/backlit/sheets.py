@@ -25,6 +25,7 @@ SIDE = 960  # pixels: small mosaics are enlarged, each pixel by the same whole n
 MARGIN, BAR = 8, 12  # pixels around the mosaic, and the width of the scale
 NUMBERS = 64  # pixels for the numbers of the scale
 LINE = 17  # pixels a line of the caption
+PAD = 0.75  # grey between maps: neither end nor middle of a scale
 NARROWEST = 480  # pixels, so that a caption has room
 FROM_LOW_TO_HIGH, AROUND_ZERO = "viridis", "RdBu_r"
 
@@ -89,4 +90,4 @@ def page(pixels: np.ndarray, title: str = "", shades: Shades | None = None) -> F
 
 def _grid(colors: np.ndarray, nrow: int | None, padding: int) -> np.ndarray:
     nrow = squarest(len(colors), *colors.shape[-2:]) if nrow is None else nrow
-    return mosaic(colors, nrow=nrow, padding=padding, pad_value=1.0)
+    return mosaic(colors, nrow=nrow, padding=padding, pad_value=PAD)

@@ -497,6 +497,46 @@ class ExportResponse(_message.Message):
     files: _containers.RepeatedCompositeFieldContainer[File]
     def __init__(self, chunk: _Optional[bytes] = ..., size: _Optional[int] = ..., digest: _Optional[str] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ...) -> None: ...
 
+class Weights(_message.Message):
+    __slots__ = ("tensor", "node", "operator", "axes")
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    AXES_FIELD_NUMBER: _ClassVar[int]
+    tensor: TensorSpec
+    node: str
+    operator: str
+    axes: str
+    def __init__(self, tensor: _Optional[_Union[TensorSpec, _Mapping]] = ..., node: _Optional[str] = ..., operator: _Optional[str] = ..., axes: _Optional[str] = ...) -> None: ...
+
+class ListWeightsRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class ListWeightsResponse(_message.Message):
+    __slots__ = ("weights",)
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    weights: _containers.RepeatedCompositeFieldContainer[Weights]
+    def __init__(self, weights: _Optional[_Iterable[_Union[Weights, _Mapping]]] = ...) -> None: ...
+
+class GetWeightsRequest(_message.Message):
+    __slots__ = ("model", "layer")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    layer: str
+    def __init__(self, model: _Optional[str] = ..., layer: _Optional[str] = ...) -> None: ...
+
+class GetWeightsResponse(_message.Message):
+    __slots__ = ("weights", "chunk")
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    weights: Weights
+    chunk: bytes
+    def __init__(self, weights: _Optional[_Union[Weights, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
+
 class ExplainRequest(_message.Message):
     __slots__ = ("question", "inputs", "pictures")
     class InputsEntry(_message.Message):

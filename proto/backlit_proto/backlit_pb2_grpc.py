@@ -74,6 +74,16 @@ class ModelServiceStub:
                 request_serializer=backlit__proto_dot_backlit__pb2.ExportRequest.SerializeToString,
                 response_deserializer=backlit__proto_dot_backlit__pb2.ExportResponse.FromString,
                 _registered_method=True)
+        self.ListWeights = channel.unary_unary(
+                '/backlit.v1.ModelService/ListWeights',
+                request_serializer=backlit__proto_dot_backlit__pb2.ListWeightsRequest.SerializeToString,
+                response_deserializer=backlit__proto_dot_backlit__pb2.ListWeightsResponse.FromString,
+                _registered_method=True)
+        self.GetWeights = channel.unary_stream(
+                '/backlit.v1.ModelService/GetWeights',
+                request_serializer=backlit__proto_dot_backlit__pb2.GetWeightsRequest.SerializeToString,
+                response_deserializer=backlit__proto_dot_backlit__pb2.GetWeightsResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer:
@@ -139,6 +149,20 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListWeights(self, request, context):
+        """The convolutions and dense layers of a model, whose weights can be read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetWeights(self, request, context):
+        """The weights of one of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -176,6 +200,16 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.Export,
                     request_deserializer=backlit__proto_dot_backlit__pb2.ExportRequest.FromString,
                     response_serializer=backlit__proto_dot_backlit__pb2.ExportResponse.SerializeToString,
+            ),
+            'ListWeights': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWeights,
+                    request_deserializer=backlit__proto_dot_backlit__pb2.ListWeightsRequest.FromString,
+                    response_serializer=backlit__proto_dot_backlit__pb2.ListWeightsResponse.SerializeToString,
+            ),
+            'GetWeights': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetWeights,
+                    request_deserializer=backlit__proto_dot_backlit__pb2.GetWeightsRequest.FromString,
+                    response_serializer=backlit__proto_dot_backlit__pb2.GetWeightsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -372,6 +406,60 @@ class ModelService:
             '/backlit.v1.ModelService/Export',
             backlit__proto_dot_backlit__pb2.ExportRequest.SerializeToString,
             backlit__proto_dot_backlit__pb2.ExportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWeights(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/backlit.v1.ModelService/ListWeights',
+            backlit__proto_dot_backlit__pb2.ListWeightsRequest.SerializeToString,
+            backlit__proto_dot_backlit__pb2.ListWeightsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWeights(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/backlit.v1.ModelService/GetWeights',
+            backlit__proto_dot_backlit__pb2.GetWeightsRequest.SerializeToString,
+            backlit__proto_dot_backlit__pb2.GetWeightsResponse.FromString,
             options,
             channel_credentials,
             insecure,

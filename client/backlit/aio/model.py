@@ -19,6 +19,7 @@ from backlit.models import StoredModel, facts
 from backlit.outgoing import steps
 from backlit.preprocessing import Declared
 from backlit.questions import explain_request
+from backlit.weights import WeightedLayer, Weights, read_weights
 from backlit_proto import backlit_pb2 as pb
 
 
@@ -104,6 +105,15 @@ class Model(StoredModel):
             async for part in self.wire.responses(Call("Export", request), timeout):
                 await asyncio.to_thread(take, part)
         return place or buffer.getvalue()
+
+    async def weighted_layers(self, *, timeout: float | None = None) -> list[WeightedLayer]:
+        """As `backlit.Model.weighted_layers`."""
+        return await self.wire.run(flows.list_weights(self.digest), timeout)
+
+    async def weights(self, layer: str, *, timeout: float | None = None) -> Weights:
+        """As `backlit.Model.weights`."""
+        request = pb.GetWeightsRequest(model=self.digest, layer=layer)
+        return read_weights([part async for part in self.wire.responses(Call("GetWeights", request), timeout)])
 
     async def update(
         self,

@@ -1,4 +1,4 @@
-"""The child that opens a file: `python -m backlit_server.admission card|doctor|export MODEL --result FILE`.
+"""The child that opens a file: `python -m backlit_server.admission ACTION MODEL --result FILE`.
 
 Whatever the file does to onnx or ONNX Runtime, it does to this process. A refusal is exit status 3 and
 one JSON object on standard output; anything else that is not 0 is a crash.
@@ -16,6 +16,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is imp
 from backlit_proto.errors import BacklitError
 from backlit_proto.parts import WEIGHTS
 from backlit_server.admission.card import card_of
+from backlit_server.admission.launcher import VALUES
+from backlit_server.admission.reading import list_weights, read_weights
 from backlit_server.admission.report import report
 from backlit_server.admission.selfcheck import self_check
 from backlit_server.admission.trial import try_out
@@ -72,7 +74,25 @@ def export(arguments: argparse.Namespace) -> None:
     write(ModelFile(explained, file.folder), arguments.result, arguments.weights)
 
 
-ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {"card": card, "doctor": doctor, "export": export}
+def list_of_weights(arguments: argparse.Namespace) -> None:
+    """Writes which layers have weights."""
+    arguments.result.write_bytes(list_weights(read(arguments.model)).SerializeToString())
+
+
+def weights_of_one(arguments: argparse.Namespace) -> None:
+    """Writes what the weights of a layer are, and their values beside it."""
+    about, values = read_weights(read(arguments.model), arguments.layer, Runtime("cpu", THREADS))
+    arguments.result.with_suffix(VALUES).write_bytes(values.data)
+    arguments.result.write_bytes(about.SerializeToString())
+
+
+ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "card": card,
+    "doctor": doctor,
+    "export": export,
+    "list-weights": list_of_weights,
+    "weights": weights_of_one,
+}
 
 
 if __name__ == "__main__":

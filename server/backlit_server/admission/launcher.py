@@ -1,6 +1,6 @@
 """Runs the examination of an uploaded file in a process of its own, and bounds it: the front never parses a model.
 
-The child is `python -m backlit_server.admission card|export MODEL --result FILE ...`. It writes its result and
+The child is `python -m backlit_server.admission card|export|... MODEL --result FILE ...`. It writes its result and
 exits with 0, or refuses: status REFUSED and JSON of reason, message and details on stdout. However else it ends,
 the file is to blame: models of 80 bytes crash ONNX Runtime, or keep it busy for ever.
 """
@@ -17,8 +17,9 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto import parts
@@ -29,9 +30,12 @@ from backlit_server.settings import Settings
 COMMAND = (sys.executable, "-P", "-m", "backlit_server.admission")
 REFUSED = 3
 AT_ONCE = 2
+VALUES = ".values"  # behind the name of a result: the values it is about
 MOST_OUTPUT = 1 << 16
 MOST_CARD = 16 << 20
 NO_RESULT = "the model was examined without a result; the server's log says more"
+
+M = TypeVar("M", bound=Message)
 
 log = logging.getLogger(__name__)
 
@@ -45,25 +49,46 @@ class Launcher:
 
     async def examine(self, model: Path, settings: Settings) -> pb.Card:
         """The card of a model; BadModel, or what else the child refuses with."""
-        with tempfile.TemporaryDirectory(prefix="backlit-") as folder:
-            result = Path(folder) / "card"
+        return await self._told("card", model, settings, pb.Card)
+
+    async def list_weights(self, model: Path, settings: Settings) -> pb.ListWeightsResponse:
+        """The convolutions and dense layers of a model; refuses as examine() does."""
+        return await self._told("list-weights", model, settings, pb.ListWeightsResponse)
+
+    async def weights(self, model: Path, out: Path, layer: str, settings: Settings) -> pb.Weights:
+        """What the weights of a layer are; writes their values to `out`. Refuses as examine() does."""
+        with tempfile.TemporaryDirectory(prefix="backlit-", dir=out.parent) as folder:
+            result = Path(folder) / "weights"
             async with self.turns:
-                await _run([*self.command, "card", str(model), "--result", str(result)], settings.admission_seconds)
-            return _card(result)
+                await _run(self._words("weights", model, result, f"--layer={layer}"), settings.admission_seconds)
+            about = _message(result, pb.Weights)
+            os.replace(result.with_suffix(VALUES), out)
+            return about
 
     async def export(self, model: Path, out: Path, asked: pb.ExportRequest, settings: Settings) -> None:
         """Writes the rewritten model to `out`, whole or not at all; refuses as examine() does."""
         with tempfile.TemporaryDirectory(prefix="backlit-", dir=out.parent) as folder:
             result = Path(folder) / "model.onnx"
-            told = ["--result", str(result), f"--layer={asked.layer}", f"--method={asked.method or DEFAULT_METHOD}"]
+            told = [f"--layer={asked.layer}", f"--method={asked.method or DEFAULT_METHOD}"]
             told += [f"--weights={asked.weights_name or parts.WEIGHTS}"]
             async with self.turns:
-                await _run([*self.command, "export", str(model), *told], settings.admission_seconds)
+                await _run(self._words("export", model, result, *told), settings.admission_seconds)
             if not result.is_file():
                 raise BadModel(NO_RESULT)
             if (listing := parts.listing_beside(result)).exists():
                 os.replace(listing, parts.listing_beside(out))
             os.replace(result, out)
+
+    async def _told(self, action: str, model: Path, settings: Settings, kind: type[M]) -> M:
+        """The one message that the child writes."""
+        with tempfile.TemporaryDirectory(prefix="backlit-") as folder:
+            result = Path(folder) / "result"
+            async with self.turns:
+                await _run(self._words(action, model, result), settings.admission_seconds)
+            return _message(result, kind)
+
+    def _words(self, action: str, model: Path, result: Path, *options: str) -> list[str]:
+        return [*self.command, action, str(model), "--result", str(result), *options]
 
 
 async def _run(command: Sequence[str], seconds: float) -> None:
@@ -115,13 +140,13 @@ def _refusal(status: int, output: bytes) -> BacklitError:
     return refusal
 
 
-def _card(result: Path) -> pb.Card:
+def _message(result: Path, kind: type[M]) -> M:
     try:
         if result.stat().st_size > MOST_CARD:
             raise BadModel(f"the description of the model is larger than {MOST_CARD >> 20} MB; it has too many layers")
-        return pb.Card.FromString(result.read_bytes())
+        return kind.FromString(result.read_bytes())
     except (OSError, DecodeError) as error:
-        log.error("the examination left no card: %s", error)
+        log.error("the examination left no %s: %s", kind.DESCRIPTOR.name, error)
         raise BadModel(NO_RESULT) from None
 
 

@@ -29,7 +29,7 @@ Context = grpc.aio.ServicerContext
 
 
 class ModelService(services.ModelServiceServicer):
-    """Stores, examines, lists, describes, exports and forgets models."""
+    """Stores, examines, lists, describes, exports, reads and forgets models."""
 
     def __init__(self, store: Store, pool: Pool, admission: Admission, settings: Settings) -> None:
         self._store = store
@@ -144,6 +144,27 @@ class ModelService(services.ModelServiceServicer):
         finally:
             for left in (out, listing_beside(out)):
                 left.unlink(missing_ok=True)
+
+    async def ListWeights(self, request: pb.ListWeightsRequest, context: Context) -> pb.ListWeightsResponse:
+        model = await self._stored(request.model)
+        return await self._admission.list_weights(model, self._settings)
+
+    async def GetWeights(self, request: pb.GetWeightsRequest, context: Context) -> AsyncIterator[pb.GetWeightsResponse]:
+        model, out = await self._stored(request.model), self._store.temporary()
+        try:
+            about = await self._admission.weights(model, out, request.layer, self._settings)
+            yield pb.GetWeightsResponse(weights=about)
+            with out.open("rb") as file:
+                while chunk := await asyncio.to_thread(file.read, CHUNK):
+                    yield pb.GetWeightsResponse(chunk=chunk)
+        finally:
+            out.unlink(missing_ok=True)
+
+    async def _stored(self, reference: str) -> Path:
+        """The file of a model, its bytes verified."""
+        digest = await asyncio.to_thread(self._store.resolve, reference)
+        note(model=digest)
+        return await asyncio.to_thread(self._store.verify, digest)
 
     def _told(self, model: pb.Model) -> pb.Model:
         """The model with the execution provider that serves it now."""
