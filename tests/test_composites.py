@@ -124,7 +124,7 @@ R = normal(1, 4)
 
 def test_what_is_asked_of_the_engine_starts_with_the_score_itself(engine: Engine, tmp_path: Path):
     """A linear model with a batch norm: each pixel gets what it adds to the score."""
-    scale, shift, mean, variance = np.float32([2]), np.float32([0]), np.float32([0]), np.float32([4])
+    scale, shift, mean, variance = (np.array([value], np.float32) for value in (2, 0, 0, 4))
     w = normal(36, 3)
     net = model(
         """(float[N,1,6,6] x) => (float[N,3] y) {

@@ -143,15 +143,15 @@ def _through_head(wording: Wording, model: OpenModel, cut: Cut, made: Tensors, a
     crossing = {name: made[name] for name in cut.crossing}
     scores = made[model.anatomy.scores.name]
     targets = len(asked) // len({row.image for row in asked})
-    passes = PASSES[wording.row.at](targets)
+    passes = PASSES[wording.row.at](targets, wording.row.forwards)
     for chosen, found in (_tiled if cut.rows_tile else _one_by_one)(head.session, crossing, asked, scores):
-        guarded = found.get("guarded", np.zeros(len(chosen)))
-        yield Looked(chosen, found["heatmap"], guarded, cut.layer, head.digest, passes)
+        heatmaps, guarded = found.pop("heatmap"), found.pop("guarded", np.zeros(len(chosen)))
+        yield Looked(chosen, heatmaps, guarded, cut.layer, head.digest, passes, facts=found)
 
 
 PASSES = {
-    LAYER: lambda targets: Passes(forward=1, head=targets),
-    IMAGE: lambda targets: Passes(forward=1 + targets, backward=targets),
+    LAYER: lambda targets, forwards: Passes(forward=1, head=targets * forwards),
+    IMAGE: lambda targets, forwards: Passes(forward=1 + targets * forwards, backward=targets),
 }
 """What an image takes whose scores came of a pass of their own, by where the method looks."""
 

@@ -205,8 +205,12 @@ class OpenModel:
         scores, key = self.anatomy.scores.name, (cut.layer, rules, repr(taken(rules, parameters)))
         if key not in self._seeded:
             head = narrowed(cut.head, scores) if rules in NARROW else cut.head
-            self._seeded[key] = SEEDINGS[rules](head, cut.layer, scores, **taken(rules, parameters))
+            self._seeded[key] = self._with_seed(head, cut.layer, rules, parameters)
         return method_graph(self._seeded[key], cut, scores, recipe)
+
+    def _with_seed(self, head: onnx.ModelProto, layer: str, rules: str, parameters: Mapping[str, Any]) -> Seeded:
+        known = {"view": self.anatomy.view_of(layer), "views": self.anatomy.views}
+        return SEEDINGS[rules](head, layer, self.anatomy.scores.name, **taken(rules, {**parameters, **known}))
 
     def recipe(self, layer: str, method: str, parameters: Mapping[str, Any], profile: str = DEFAULT_PROFILE) -> Recipe:
         """What the graph room needs to know of a method at a layer."""
@@ -245,7 +249,7 @@ class OpenModel:
             raise NotExplainable(f"{method} is no part of a file: its answer is a tensor of the model itself")
         at, scores = backbone.cut.layer, self.anatomy.scores.name
         row = METHODS[method]
-        whole = SEEDINGS[row.rules](backbone.cut.backbone, at, scores, **taken(row.rules, parameters))
+        whole = self._with_seed(backbone.cut.backbone, at, row.rules, parameters)
         whole = explained(whole, scores, self.recipe(at, method, parameters))
         made = pruned(whole, {o.name for o in whole.graph.output} - {f"grad/{at}"})
         return annotate(made, self._graph)

@@ -17,7 +17,7 @@ from backlit_server.graph.seeding.seeded import Seeded
 from backlit_server.graph.tiling import tiled
 
 SEED = "seed"
-MAPS = frozenset({"features", "grads", "relevance"})  # tensors of the layer's own shape
+MAPS = frozenset({"features", "grads", "relevance", "reference", "multipliers"})  # tensors of the layer's own shape
 
 
 @dataclass(frozen=True)

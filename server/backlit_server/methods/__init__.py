@@ -66,7 +66,7 @@ class Method:
 
     `at`: where its features and grads are, at a LAYER that can be chosen or at the IMAGE. `rules` names the
     seeding: the rules that gradients are made by, or what else leads from a seed to what the formula takes. `asks`:
-    what a method of many passes may ask for.
+    what a method of many passes may ask for. `forwards`: how often a formula has the network computed for a target.
     """
 
     formula: Formula
@@ -75,6 +75,7 @@ class Method:
     at: str = LAYER
     rules: str = ""
     asks: tuple[type, ...] = ()
+    forwards: int = 1
 
     @functools.cached_property
     def needs(self) -> tuple[str, ...]:
@@ -178,6 +179,14 @@ METHODS: dict[str, Method] = {
         ),
         at=IMAGE,
         rules="lrp",
+    ),
+    "deep-lift": Method(
+        gradients.deep_lift,
+        ("The baseline's values, as the model takes them: one number, or one a channel.",),
+        outputs=("heatmap", "completeness error"),
+        forwards=2,
+        at=IMAGE,
+        rules="deep-lift",
     ),
     "integrated-gradients": Method(
         integrated.integrated_gradients,

@@ -6,6 +6,8 @@ g is the gradient of the target with respect to the image x.
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+import numpy as np
+
 Reduction = Literal["max", "mean", "sum"]
 Composite = Literal[
     "epsilon",
@@ -72,3 +74,16 @@ def lrp(
     2015; Montavon et al., Layer-wise Relevance Propagation: an Overview, 2019.
     """
     return relevance.sum(1)
+
+
+def deep_lift(
+    features: Any, reference: Any, multipliers: Any, gained: Any, *, baseline: tuple[float, ...] = (0.0,)
+) -> Any:
+    """DeepLIFT: each pixel's share of the difference that the image makes to a baseline, in one pass.
+
+    sum_c (x - x')_c m_c, with multipliers m by the rescale rule; products of two tensors that both depend on the image,
+    as in attention, count each factor with the mean of the other. The shares add up to T(x) - T(x'): `completeness
+    error` says how nearly, relative to it. Shrikumar et al., Learning Important Features, 2017, section 3.5.
+    """
+    shares = ((features - reference) * multipliers).sum(1)
+    return shares, abs(shares.sum((1, 2)) - gained) / np.maximum(abs(gained), 1e-12)

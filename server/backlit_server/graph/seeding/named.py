@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from backlit_server.graph.overlays.named import RULES
+from backlit_server.graph.seeding.differences import differences
 from backlit_server.graph.seeding.relevance import relevance
 from backlit_server.graph.seeding.seeded import Seeded, by_rules, without_gradients
 
@@ -12,8 +13,10 @@ SEEDINGS: Mapping[str, Callable[..., Seeded]] = {
     **{name: by_rules(table) for name, table in RULES.items()},
     "weights": without_gradients,
     "lrp": relevance,
+    "deep-lift": differences,
 }
-"""A row takes a head, its layer and its scores; and by name those of the method's parameters that it depends on."""
+"""A row takes a head, its layer and its scores. By name it takes what it depends on: parameters of the method, `view`
+(how the layer is read as maps), `views` (of all tensors)."""
 
 NARROW = frozenset(RULES) | {"weights"}
 """Those that can do with the weights of the asked classes alone; others look at the weights themselves."""
@@ -22,4 +25,4 @@ NARROW = frozenset(RULES) | {"weights"}
 def taken(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """What a row takes by name, of what there is."""
     wanted = inspect.signature(SEEDINGS[name]).parameters.values()
-    return {p.name: given[p.name] for p in wanted if p.kind is p.KEYWORD_ONLY}
+    return {p.name: given[p.name] for p in wanted if p.name in given}

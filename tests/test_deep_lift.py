@@ -1,0 +1,159 @@
+"""DeepLIFT: multipliers derived by hand, the sum that every operator keeps, and real models."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import plain
+from backlit_proto.errors import BadQuestion, NotDifferentiable
+from backlit_server.engine.engine import Engine
+from backlit_server.graph import canonical
+from backlit_server.graph.reading.view import View
+from backlit_server.graph.seeding.differences import differences
+from bare import ask, stored
+from test_relevance import model, normal
+
+rng = np.random.default_rng(31)
+MAPS = View("NCHW", (4, 4))
+
+
+def shares(net: onnx.ModelProto, x: np.ndarray, seed: np.ndarray, *baseline: float) -> tuple[np.ndarray, np.ndarray]:
+    """Each element's difference times its multiplier, and what the scores gained in all."""
+    made = differences(canonical(net), "x", "y", view=MAPS, baseline=baseline or (0.0,))
+    multipliers, gained = plain.values(made.model, ["grad/x", "gained"], {"x": x, "grad/y": seed})
+    return (x - np.array(baseline or (0.0,), np.float32).reshape(-1, 1, 1)) * multipliers, gained
+
+
+def test_a_rectifier_passes_the_quotient_of_differences():
+    """y = relu(x1 - 3) + 2 relu(x2): of x = (5, -4) and baseline 1, by hand: 2 / 4 * 4 and 2 * (-1 / -5) * -5."""
+    net = model(
+        "(float[N,2,1,1] x) => (float[N,2,1,1] y) { a = Sub(x, shift)  b = Relu(a)  y = Mul(b, scale) }",
+        shift=np.array([3, 0], np.float32).reshape(1, 2, 1, 1),
+        scale=np.array([1, 2], np.float32).reshape(1, 2, 1, 1),
+    )
+    x = np.array([5, -4], np.float32).reshape(1, 2, 1, 1)
+    got, gained = shares(net, x, np.ones_like(x), 1.0)
+    assert np.allclose(got.ravel(), [2, -2])
+    assert np.allclose(gained, [0])
+
+
+def test_a_maximum_gives_to_the_winner_of_the_image_or_of_the_baseline():
+    """max(3, 1) = 3 where the baseline has max(2, 2.5) = 2.5: the new winner gets 0.5. And the other way round."""
+    after, before = np.array([3, 1], np.float32).reshape(1, 1, 1, 2), np.array([2, 2.5], np.float32).reshape(1, 1, 1, 2)
+    for x, reference, expected in ((after, before, [0.5, 0]), (before, after, [-0.5, 0])):
+        moved = model("(float[N,1,1,2] x) => (float[N,1,1,1] y) { a = Add(x, b)  y = GlobalMaxPool(a) }", b=reference)
+        got, _ = shares(moved, x - reference, np.ones((1, 1, 1, 1), np.float32))
+        assert np.allclose(got.ravel(), expected)
+
+
+def test_a_network_is_what_numpy_makes_of_the_rescale_rule():
+    w1, b1, w2 = normal(6, 16), normal(6), normal(6, 3)
+    net = model(
+        """(float[N,1,4,4] x) => (float[N,3] y) {
+            a = Flatten(x)  b = Gemm<transB=1>(a, w1, b1)  c = Relu(b)  y = MatMul(c, w2) }""",
+        w1=w1, b1=b1, w2=w2,
+    )  # fmt: skip
+    x, seed = normal(2, 1, 4, 4), normal(2, 3)
+    z, z0 = x.reshape(2, 16) @ w1.T + b1, np.full((1, 16), 0.5) @ w1.T + b1
+    slope = (z.clip(0) - z0.clip(0)) / (z - z0)
+    expected = (x.reshape(2, 16) - 0.5) * ((seed @ w2.T * slope) @ w1)
+    assert np.allclose(shares(net, x, seed, 0.5)[0].reshape(2, 16), expected, rtol=1e-3, atol=1e-4)
+
+
+# Nodes from x (float[N,2,4,4]) to y, of the same shape: what is shared among the elements is what y gained.
+NODES = {
+    "an activation": "y = Tanh(x)",
+    "ReLU6": "y = Clip(x, zero, two)",
+    "SiLU": "y = Swish<alpha=1.0>(x)",
+    "SiLU written out": "a = Sigmoid(x)  y = Mul(x, a)",
+    "HardSwish written out": "a = HardSigmoid(x)  y = Mul(x, a)",
+    "GELU": "y = Gelu(x)",
+    "a learned slope": "y = PRelu(x, slope)",
+    "a power": "a = Abs(x)  b = Add(a, two)  y = Pow(b, two)",
+    "a product": "a = Exp(x)  b = ReduceMean<keepdims=1>(x, rest)  y = Mul(a, b)",
+    "a square": "y = Mul(x, x)",
+    "a quotient": "a = Exp(x)  b = ReduceSum<keepdims=1>(a, rest)  y = Div(x, b)",
+    "a softmax": "y = Softmax<axis=1>(x)",
+    "attention": "t = Transpose<perm=[0,1,3,2]>(x)  s = MatMul(x, t)  p = Softmax(s)  y = MatMul(p, x)",
+    "two halves of a product": "a, b = Split<axis=1, num_outputs=2>(x)  c = Mul(a, b)  y = Concat<axis=1>(c, c)",
+    "windows that overlap": "y = MaxPool<kernel_shape=[3,3], pads=[1,1,1,1]>(x)",
+    "the larger": "a = Sin(x)  y = Max(x, a)",
+    "the smaller of two and a number": "a = Neg(x)  y = Min(x, a, two)",
+    "the largest of all": "a = ReduceMax<keepdims=1>(x, rest)  y = Add(x, a)",
+    "a convolution": "y = Conv<pads=[1,1,1,1]>(x, w, bias)",
+    "an average": "y = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1]>(x)",
+    "a batch norm": "y = BatchNormalization(x, wide, bias, bias, wide)",
+    "a layer norm": "y = LayerNormalization<axis=-1>(x, four, four)",
+    "a norm by its own length": "a = ReduceL2<keepdims=1>(x, rest)  y = Div(x, a)",
+    "a sum of exponentials": "a = ReduceLogSumExp<keepdims=1>(x, rest)  y = Sub(x, a)",
+    "a squeeze and excitation": "a = GlobalAveragePool(x)  b = Sigmoid(a)  y = Mul(x, b)",
+    "moves": "a = Transpose<perm=[0,1,3,2]>(x) b = Reshape(a, flat) c = Gather<axis=1>(b, back) y = Reshape(c, maps)",
+}
+WEIGHTS = {
+    "zero": np.float32(0), "two": np.float32(1.5), "slope": abs(normal(2, 1, 1)), "w": normal(2, 2, 3, 3),
+    "bias": normal(2), "wide": abs(normal(2)) + 0.5, "four": normal(4), "flat": np.array([0, 32]),
+    "back": np.arange(32)[::-1].copy(), "maps": np.array([0, 2, 4, 4]), "rest": np.array([1, 2, 3]),
+}  # fmt: skip
+
+
+def node(name: str) -> onnx.ModelProto:
+    net = model(f"(float[N,2,4,4] x) => (float[N,2,4,4] y) {{ {NODES[name]} }}")
+    used = {i for n in net.graph.node for i in n.input}
+    net.graph.initializer.extend(onnx.numpy_helper.from_array(v, k) for k, v in WEIGHTS.items() if k in used)
+    net.opset_import[0].version = 24 if "Swish" in NODES[name] else 21
+    return net
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_what_elements_get_adds_up_to_what_the_output_gained(name: str):
+    net, x, seed = node(name), normal(3, 2, 4, 4), normal(3, 2, 4, 4)
+    before = np.full((1, 2, 4, 4), np.array([0.3, -0.2], np.float32).reshape(2, 1, 1), np.float32)
+    after, was = (plain.values(canonical(net), ["y"], {"x": value})[0] for value in (x, before))
+    got, gained = shares(net, x, seed, 0.3, -0.2)
+    assert np.allclose(gained, (seed * (after - was)).sum((1, 2, 3)), rtol=1e-4, atol=1e-4)
+    assert np.allclose(got.sum((1, 2, 3)), gained, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_pixels_that_are_the_baselines_get_nothing(name: str):
+    x, seed = np.full((1, 2, 4, 4), 0.3, np.float32), normal(1, 2, 4, 4)
+    got, gained = shares(node(name), x, seed, 0.3)
+    assert np.isfinite(got).all()
+    assert not got.any()
+    assert np.allclose(gained, 0)
+
+
+def test_what_no_row_and_no_definition_passes_is_refused():
+    with pytest.raises(NotDifferentiable, match="Det"):
+        shares(model("(float[N,2,4,4] x) => (float[N,2] y) { y = Det(x) }"), normal(1, 2, 4, 4), normal(1, 2))
+    text = "(float[N,2,4,4] x) => (float[N,2,4,4] y) { c = Greater(x, zero)  y = Where(c, x, zero) }"
+    with pytest.raises(NotDifferentiable, match="unlike for a baseline"):
+        shares(model(text, zero=np.float32(0)), normal(1, 2, 4, 4), normal(1, 2, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("digits40-cnn-gap", (1, 40, 40)), ("digits40-vit-tiny", (1, 40, 40)), ("squeezenet11-ndf", (3, 227, 227)),
+     ("vww96-mnv1-nhwc", (96, 96, 3)), ("mnist-cntk", (1, 28, 28))],
+)  # fmt: skip
+def test_the_shares_of_a_real_network_are_complete(engine: Engine, shared: Path, name: str, size: tuple[int, ...]):
+    x = rng.random((1, *size)).astype(np.float32)
+    digest = stored(engine.store, shared / "models" / f"{name}.onnx")
+    (best, heatmap), (second, _) = ask(engine, digest, x, "deep-lift", ["top2"], baseline=0.4)
+    (flat, _), *_ = ask(engine, digest, np.full_like(x, 0.4), "score")
+    classes = [best.target.class_index, second.target.class_index]
+    here, there = (
+        [e.target.score for e, _ in ask(engine, digest, image, "grad-cam", classes)]
+        for image in (x, np.full_like(x, 0.4))
+    )
+    assert flat.method == "score"
+    assert np.isclose(heatmap.sum(), here[0] - there[0], rtol=1e-3, atol=1e-3)
+    assert best.facts["completeness error"] < 1e-3
+
+
+def test_a_baseline_of_the_wrong_number_of_channels_is_refused(engine: Engine, shared: Path):
+    digest = stored(engine.store, shared / "models" / "digits40-cnn-gap.onnx")
+    with pytest.raises(BadQuestion, match="one for each of 1 channels, not 3"):
+        ask(engine, digest, rng.random((1, 1, 40, 40)).astype(np.float32), "deep-lift", baseline=[0.1, 0.2, 0.3])
