@@ -39,7 +39,7 @@ class Wording:
     preprocessing: pb.Preprocessing | None
     time_limit: float
 
-    @functools.cached_property
+    @property
     def row(self) -> Method:
         """How the method is computed."""
         return profile(self.profile).row(self.method)
