@@ -563,7 +563,27 @@ class Picture(_message.Message):
     def __init__(self, file: _Optional[bytes] = ..., pixels: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
 
 class Question(_message.Message):
-    __slots__ = ("model", "method", "parameters", "targets", "layer", "profile", "rendering", "preprocessing", "scores", "box_convention", "time_limit", "scale", "methods")
+    __slots__ = ("model", "method", "parameters", "targets", "layer", "profile", "rendering", "preprocessing", "scores", "box_convention", "time_limit", "layers", "fusion", "smoothing", "scale", "methods")
+    class Fusion(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        FUSION_UNSPECIFIED: _ClassVar[Question.Fusion]
+        FUSION_MEAN: _ClassVar[Question.Fusion]
+        FUSION_MAX: _ClassVar[Question.Fusion]
+        FUSION_PRODUCT: _ClassVar[Question.Fusion]
+        FUSION_TANH_MAX: _ClassVar[Question.Fusion]
+    FUSION_UNSPECIFIED: Question.Fusion
+    FUSION_MEAN: Question.Fusion
+    FUSION_MAX: Question.Fusion
+    FUSION_PRODUCT: Question.Fusion
+    FUSION_TANH_MAX: Question.Fusion
+    class Smoothing(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        SMOOTHING_UNSPECIFIED: _ClassVar[Question.Smoothing]
+        SMOOTHING_EIGEN: _ClassVar[Question.Smoothing]
+        SMOOTHING_AUGMENTATION: _ClassVar[Question.Smoothing]
+    SMOOTHING_UNSPECIFIED: Question.Smoothing
+    SMOOTHING_EIGEN: Question.Smoothing
+    SMOOTHING_AUGMENTATION: Question.Smoothing
     class Scale(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         SCALE_UNSPECIFIED: _ClassVar[Question.Scale]
@@ -585,6 +605,9 @@ class Question(_message.Message):
     SCORES_FIELD_NUMBER: _ClassVar[int]
     BOX_CONVENTION_FIELD_NUMBER: _ClassVar[int]
     TIME_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
+    FUSION_FIELD_NUMBER: _ClassVar[int]
+    SMOOTHING_FIELD_NUMBER: _ClassVar[int]
     SCALE_FIELD_NUMBER: _ClassVar[int]
     METHODS_FIELD_NUMBER: _ClassVar[int]
     model: str
@@ -598,9 +621,12 @@ class Question(_message.Message):
     scores: str
     box_convention: BoxConvention
     time_limit: float
+    layers: _containers.RepeatedScalarFieldContainer[str]
+    fusion: Question.Fusion
+    smoothing: _containers.RepeatedScalarFieldContainer[Question.Smoothing]
     scale: Question.Scale
     methods: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, model: _Optional[str] = ..., method: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., layer: _Optional[str] = ..., profile: _Optional[str] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., scores: _Optional[str] = ..., box_convention: _Optional[_Union[BoxConvention, _Mapping]] = ..., time_limit: _Optional[float] = ..., scale: _Optional[_Union[Question.Scale, str]] = ..., methods: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., method: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., layer: _Optional[str] = ..., profile: _Optional[str] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., scores: _Optional[str] = ..., box_convention: _Optional[_Union[BoxConvention, _Mapping]] = ..., time_limit: _Optional[float] = ..., layers: _Optional[_Iterable[str]] = ..., fusion: _Optional[_Union[Question.Fusion, str]] = ..., smoothing: _Optional[_Iterable[_Union[Question.Smoothing, str]]] = ..., scale: _Optional[_Union[Question.Scale, str]] = ..., methods: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Target(_message.Message):
     __slots__ = ("class_index", "class_name", "top", "seed", "element", "box", "detection", "mask", "similarity", "combination", "contrast", "counterfactual", "all")
@@ -793,7 +819,7 @@ class ExplainResponse(_message.Message):
     def __init__(self, explanations: _Optional[_Iterable[_Union[Explanation, _Mapping]]] = ..., progress: _Optional[float] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ...) -> None: ...
 
 class Explanation(_message.Message):
-    __slots__ = ("heatmap", "image", "target", "layer", "method", "status", "note", "facts", "classes")
+    __slots__ = ("heatmap", "image", "target", "layer", "method", "status", "note", "facts", "layers", "classes")
     class FactsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -809,6 +835,7 @@ class Explanation(_message.Message):
     STATUS_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
     CLASSES_FIELD_NUMBER: _ClassVar[int]
     heatmap: Tensor
     image: int
@@ -818,8 +845,9 @@ class Explanation(_message.Message):
     status: HeatmapStatus
     note: str
     facts: _containers.ScalarMap[str, float]
+    layers: _containers.RepeatedScalarFieldContainer[str]
     classes: Classes
-    def __init__(self, heatmap: _Optional[_Union[Tensor, _Mapping]] = ..., image: _Optional[int] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., layer: _Optional[str] = ..., method: _Optional[str] = ..., status: _Optional[_Union[HeatmapStatus, str]] = ..., note: _Optional[str] = ..., facts: _Optional[_Mapping[str, float]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ...) -> None: ...
+    def __init__(self, heatmap: _Optional[_Union[Tensor, _Mapping]] = ..., image: _Optional[int] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., layer: _Optional[str] = ..., method: _Optional[str] = ..., status: _Optional[_Union[HeatmapStatus, str]] = ..., note: _Optional[str] = ..., facts: _Optional[_Mapping[str, float]] = ..., layers: _Optional[_Iterable[str]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ...) -> None: ...
 
 class Classes(_message.Message):
     __slots__ = ("first", "scores", "outputs", "statuses")

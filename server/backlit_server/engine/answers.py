@@ -55,7 +55,7 @@ class Looked:
     """What one run found: raw maps (rows, ..., height, width), and how often a guard stepped in for each.
 
     Of methods of many passes: how far they have come, facts by name with a value a row, and whether they were cut
-    short by the time limit.
+    short by the time limit. Of several layers made one map: those layers; `steps` are what was done to make it.
     """
 
     rows: Sequence[Row]
@@ -67,6 +67,8 @@ class Looked:
     progress: float = 1
     facts: Mapping[str, np.ndarray] = field(default_factory=dict)
     short: bool = False
+    layers: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def respond(
                 image=first_image + row.image,
                 target=resolved(row),
                 layer=looked.layer,
+                layers=looked.layers,
                 method=maker.wording.method,
                 status=status,
                 note=NOTES[status],
@@ -137,6 +140,7 @@ def _verdict(low: float, high: float, guarded: float, single: bool) -> pb.Heatma
 
 def _provenance(looked: Looked, maker: Maker, steps: tuple[str, ...]) -> pb.Provenance:
     wording = maker.wording
+    steps = looked.steps + steps
     parameters = tuple(wording.parameters.items())
     graphs = (looked.graph_digest, maker.arithmetic)
     made = _made(

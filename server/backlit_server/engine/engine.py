@@ -12,6 +12,7 @@ from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.engine.answers import Looked, Maker, Passes, respond
 from backlit_server.engine.asking import asked_looks
 from backlit_server.engine.choices import chosen_layer, explaining
+from backlit_server.engine.combining import Combination, combined
 from backlit_server.engine.frames import Frames, frames
 from backlit_server.engine.inputs import checked, image_size, images_in, pieces
 from backlit_server.engine.models import Backbone, OpenModel
@@ -90,9 +91,9 @@ class Engine:
     def _looks(
         self, question: Question, model: OpenModel, feeds: Tensors, frame: Frames, until: float
     ) -> Iterator[Looked | None]:
-        layer = chosen_layer(question.wording, model.anatomy)
-        backbone = model.backbone(question.wording.method, layer)
-        made = feeds | backbone.session.run(feeds)
+        wording = question.wording
+        parts = Combination(_backbones(wording, model), wording.versions, wording.fusion)
+        made = feeds | parts.backbones[0].session.run(feeds)
         scores = model.anatomy.scores
         count, found = images_in(feeds, model.anatomy.inputs), made[scores.name]
         if not found.ndim or len(found) != count:
@@ -100,17 +101,44 @@ class Engine:
                 f"the scores {scores.name!r} of {count} images have the shape {found.shape}, whose first axis does not "
                 "count images; export the model with a batch axis in its output"
             )
-        images = views(made, scores, frame, question.wording.boxes)
-        row = question.wording.row
-        if row.many_passes:
-            asked = (rows if row.needs_seed else rows_of_images)(question.targets, images)
-            yield from _many_passes(question.wording, model, backbone, made, asked, until)
-        elif row.needs_seed:
-            for cut, some, asked in parted(backbone, rows(question.targets, images)):
-                tensors = {name: made[name][some] for name in (scores.name, *cut.crossing)}
-                yield from _through_head(question.wording, model, cut, tensors, asked)
-        else:
-            yield from _forward_only(question, model, backbone, made, rows_of_images(question.targets, images))
+        images = views(made, scores, frame, wording.boxes)
+        asked = (rows if wording.row.needs_seed else rows_of_images)(question.targets, images)
+        yield from _seen(wording, model, parts, made, asked, until)
+
+
+def _backbones(wording: Wording, model: OpenModel) -> Sequence[Backbone]:
+    """One, or those of several layers in one session."""
+    if wording.layers:
+        return model.together(wording.method, wording.layers)
+    return (model.backbone(wording.method, chosen_layer(wording, model.anatomy)),)
+
+
+def _seen(
+    wording: Wording, model: OpenModel, parts: Combination, made: Tensors, asked: list[Row], until: float
+) -> Iterator[Looked | None]:
+    """The maps of these rows, whose images' tensors `made` are."""
+
+    def look(backbone: Backbone, made: Tensors, until: float) -> Iterator[Looked | None]:
+        return _look(wording, model, backbone, made, asked, until)
+
+    if parts.trivial:
+        return look(parts.backbones[0], made, until)
+    return combined(model, parts, made, look, until)
+
+
+def _look(
+    wording: Wording, model: OpenModel, backbone: Backbone, made: Tensors, asked: list[Row], until: float
+) -> Iterator[Looked | None]:
+    """The maps of these rows at one layer, whose images' tensors `made` are."""
+    row = wording.row
+    if row.many_passes:
+        yield from _many_passes(wording, model, backbone, made, asked, until)
+    elif row.needs_seed:
+        for cut, some, chosen in parted(backbone, asked):
+            tensors = {name: made[name][some] for name in (model.anatomy.scores.name, *cut.crossing)}
+            yield from _through_head(wording, model, cut, tensors, chosen)
+    else:
+        yield from _forward_only(wording, model, backbone, made, asked)
 
 
 def _many_passes(
@@ -123,15 +151,15 @@ def _many_passes(
 
 
 def _forward_only(
-    question: Question, model: OpenModel, backbone: Backbone, made: Tensors, asked: list[Row]
+    wording: Wording, model: OpenModel, backbone: Backbone, made: Tensors, asked: list[Row]
 ) -> Iterator[Looked]:
     """One answer an image, whatever its targets: the map does not depend on them."""
-    row = question.wording.row
+    row = wording.row
     layer = backbone.cut.layer if backbone.cut else ""
     tensors = {"scores": made[model.anatomy.scores.name]}
     if layer:
         tensors["features"] = model.spatial(layer, made[layer])
-    heatmaps = row.formula(*(tensors[name] for name in row.needs), **question.wording.parameters)
+    heatmaps = row.formula(*(tensors[name] for name in row.needs), **wording.parameters)
     first = {r.image: r for r in reversed(asked)}
     rows = [first[image] for image in range(len(heatmaps))]
     yield Looked(rows, heatmaps, np.zeros(len(rows)), layer, backbone.session.digest, Passes(forward=1))

@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -82,6 +82,7 @@ class OpenModel:
         self._explaining: dict[tuple[str, str], OpenModel] = {}
         self._batch = batch
         self._backbones: dict[str, Backbone] = {}
+        self._together: dict[tuple[str, ...], tuple[Backbone, ...]] = {}
         self._seeded: dict[tuple[str, str, str], Seeded] = {}
         self._heads: dict[tuple[str, str | Method, str], Head] = {}
         graph = canonical(file)
@@ -147,16 +148,35 @@ class OpenModel:
             )
         return image
 
+    def together(self, method: str, layers: tuple[str, ...]) -> tuple[Backbone, ...]:
+        """What a method needs at several layers, by tensor or node name, of one forward pass."""
+        row = METHODS[method]
+        if row.at == IMAGE or not row.needs_layer:
+            raise BadQuestion(
+                f"{method} looks at no layer that can be chosen: leave out layers, or use {DEFAULT_METHOD}"
+            )
+        if layers not in self._together:
+            cuts = [cut(self._graph, layer, self.anatomy.scores.name, self.anatomy.batched) for layer in layers]
+            session = self._one_pass(cuts)
+            self._together[layers] = tuple(Backbone(session, made) for made in cuts)
+        return self._together[layers]
+
+    def _one_pass(self, cuts: Sequence[Cut]) -> Session:
+        """A forward pass with what crosses any of several cuts."""
+        inputs = {spec.name for spec in self.anatomy.inputs}
+        crossing = dict.fromkeys(name for made in cuts for name in made.crossing if name not in inputs)
+        session = self._open(with_outputs(self._graph, [self.anatomy.scores.name, *crossing]))
+        for made in cuts:
+            self._backbones.setdefault(made.layer, Backbone(session, made))
+        return session
+
     @functools.cached_property
     def _of_levels(self) -> Backbone:
         """The backbone of a detector of several scales: one forward pass, cut for all anchors and for those of each."""
         found, scores = self.anatomy, self.anatomy.scores.name
         layers = (found.default_layer, *found.last_layers)
         cuts = {layer: cut(self._graph, layer, scores, found.batched) for layer in layers}
-        crossing = [name for made in cuts.values() for name in made.crossing]
-        session = self._open(with_outputs(self._graph, [scores, *dict.fromkeys(crossing)]))
-        for layer, made in cuts.items():
-            self._backbones.setdefault(layer, Backbone(session, made))
+        session = self._one_pass(list(cuts.values()))
         # Without rows that can be repeated, a head runs for the whole batch, whose images may be of different scales.
         if found.batch.dynamic and not all(made.rows_tile for made in cuts.values()):
             return Backbone(session, cuts[found.default_layer])

@@ -14,9 +14,12 @@ from backlit_proto.errors import BadQuestion
 from backlit_server.engine.boxes import Convention, read_convention
 from backlit_server.engine.rendering import read_rendering
 from backlit_server.engine.targets import SCALES
+from backlit_server.engine.versions import AS_IT_IS, AUGMENTED, Version
 from backlit_server.engine.wanted import BEST, Wanted, read_target
 from backlit_server.methods import DEFAULT_METHOD, Method
+from backlit_server.methods.fusing import FUSIONS
 from backlit_server.methods.profiles import DEFAULT_PROFILE, SCORES, Rendering, profile
+from backlit_server.methods.variations import WEIGHINGS
 
 REMEMBERED = 256  # questions
 EXPLAINED = {told: scale for scale, told in SCALES.items()} | {pb.Question.SCALE_SCORE: SCORES}
@@ -31,6 +34,9 @@ class Wording:
     parameters: Mapping[str, Any]
     targets: tuple[pb.Target, ...]
     layer: str
+    layers: tuple[str, ...]
+    fusion: str
+    versions: tuple[Version, ...]
     scores: str
     scale: str
     boxes: Convention
@@ -73,15 +79,18 @@ def read_question(request: pb.ExplainRequest, tensors: Sequence[np.ndarray]) -> 
 def _wording(question: bytes) -> Wording:
     """What a question says, read once for all who ask in the same words."""
     asked = pb.Question.FromString(question)
-    method = asked.method or DEFAULT_METHOD
+    method, parameters = _smoothed(asked)
     called = asked.profile or DEFAULT_PROFILE
     conventions = profile(called)
     return Wording(
         model=asked.model,
         method=method,
-        parameters=conventions.bind(method, json_format.MessageToDict(asked.parameters)),
+        parameters=conventions.bind(method, parameters),
         targets=tuple(asked.targets),
         layer=asked.layer,
+        layers=_layers(asked),
+        fusion=_fusion(asked.fusion),
+        versions=AUGMENTED if pb.Question.SMOOTHING_AUGMENTATION in asked.smoothing else AS_IT_IS,
         scores=asked.scores,
         scale=EXPLAINED.get(asked.scale, conventions.explains),
         boxes=read_convention(asked.box_convention),
@@ -90,6 +99,40 @@ def _wording(question: bytes) -> Wording:
         preprocessing=asked.preprocessing if asked.HasField("preprocessing") else None,
         time_limit=_time_limit(asked.time_limit),
     )
+
+
+def _smoothed(asked: pb.Question) -> tuple[str, Mapping[str, Any]]:
+    """The method and its parameters; where they are smoothed by a first direction, that is a method of its own."""
+    method, given = asked.method or DEFAULT_METHOD, json_format.MessageToDict(asked.parameters)
+    if pb.Question.SMOOTHING_EIGEN not in asked.smoothing:
+        return method, given
+    if method not in WEIGHINGS:
+        raise BadQuestion(
+            f"eigen smoothing is for methods that weigh a layer's maps by gradients: {', '.join(WEIGHINGS)}; not for "
+            f"{method}"
+        )
+    return "eigen-grad-cam", given | {"weights": method}
+
+
+def _layers(asked: pb.Question) -> tuple[str, ...]:
+    if asked.layer and asked.layers:
+        raise BadQuestion(f"say either one layer or several: the question has {asked.layer!r} and {list(asked.layers)}")
+    return tuple(asked.layers)
+
+
+def _fusion(told: int) -> str:
+    if told not in FUSIONS_TOLD:
+        raise BadQuestion(f"there is no fusion {told}; there are {', '.join(FUSIONS)}")
+    return FUSIONS_TOLD[told]
+
+
+FUSIONS_TOLD: Mapping[int, str] = {
+    pb.Question.FUSION_UNSPECIFIED: "mean",
+    pb.Question.FUSION_MEAN: "mean",
+    pb.Question.FUSION_MAX: "max",
+    pb.Question.FUSION_PRODUCT: "product",
+    pb.Question.FUSION_TANH_MAX: "tanh-max",
+}
 
 
 def _time_limit(seconds: float) -> float:
