@@ -148,7 +148,7 @@ def test_every_method_says_in_one_line_what_it_is(name):
 @pytest.mark.parametrize(
     ("name", "given", "says"),
     [
-        ("no-such-cam", {}, "there are score, feature-maps, cam, grad-cam"),
+        ("no-such-cam", {}, "there are score, feature-maps, embedding, cam"),
         ("grad-cam", {"relu": True}, "it takes none at all"),
         ("feature-maps", {"channel": [1]}, "it takes channels"),
         ("feature-maps", {"channels": [1.5]}, "must be a list of whole numbers"),

@@ -6,7 +6,7 @@ from backlit_proto.errors import NotExplainable
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.questions import Wording
 from backlit_server.graph import Anatomy, Layer
-from backlit_server.methods import IMAGE
+from backlit_server.methods import LAYER
 from backlit_server.methods.profiles import (
     DEFAULT_LAYER,
     LAST_CONVOLUTION,
@@ -34,7 +34,7 @@ def explaining(model: OpenModel, wording: Wording) -> OpenModel:
 def chosen_layer(wording: Wording, anatomy: Anatomy) -> str:
     """The tensor or node to look at, "" for the card's default; NotExplainable where the profile's kind is missing."""
     kind = PROFILES[wording.profile].layer
-    if wording.layer or kind == DEFAULT_LAYER or wording.row.at == IMAGE:
+    if wording.layer or kind == DEFAULT_LAYER or wording.row.at != LAYER:
         return wording.layer
     fitting = [layer.name for layer in anatomy.layers if LAYER_CHOICES[kind](layer)]
     if not fitting:

@@ -158,7 +158,7 @@ def _forward_only(
     layer = backbone.cut.layer if backbone.cut else ""
     tensors = {"scores": made[model.anatomy.scores.name]}
     if layer:
-        tensors["features"] = model.spatial(layer, made[layer])
+        tensors["features"] = model.values(layer, made[layer], len(tensors["scores"]))
     heatmaps = row.formula(*(tensors[name] for name in row.needs), **wording.parameters)
     first = {r.image: r for r in reversed(asked)}
     rows = [first[image] for image in range(len(heatmaps))]

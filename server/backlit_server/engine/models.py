@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +36,7 @@ from backlit_server.graph import (
     taken,
     with_outputs,
 )
-from backlit_server.methods import DEFAULT_METHOD, IMAGE, METHODS, Method
+from backlit_server.methods import DEFAULT_METHOD, IMAGE, METHODS, PENULTIMATE, Method
 from backlit_server.methods.profiles import DEFAULT_PROFILE, PROFILES
 
 MOST_SCORES = 8  # other tensors of a model that are explained and kept open; the one opened first goes first
@@ -112,6 +113,8 @@ class OpenModel:
         image = self._image(method) if row.needs_image else ""
         if row.at == IMAGE:
             layer = self._at_image(method, layer, image)
+        if row.at == PENULTIMATE:
+            layer = layer or self.anatomy.penultimate
         if not row.needs_layer:
             return self._whole
         if not (layer or self.anatomy.default_layer):
@@ -277,6 +280,13 @@ class OpenModel:
     def spatial(self, layer: str, features: np.ndarray) -> np.ndarray:
         """Features of a layer as maps: N, C, H, W."""
         return self.anatomy.view_of(layer).maps(features)
+
+    def values(self, layer: str, features: np.ndarray, images: int) -> np.ndarray:
+        """As spatial(); of a dense layer, which has one vector an image, each number is a map of one place."""
+        vectors = features.ndim > 1 and len(features) == images and math.prod(features.shape[2:]) == 1
+        if vectors and layer not in self.anatomy.views:
+            return features.reshape(*features.shape[:2], 1, 1)
+        return self.spatial(layer, features)
 
     def _linear(self, layer: str) -> np.ndarray | None:
         """The weights behind global pooling; those of the default layer were found with the anatomy."""

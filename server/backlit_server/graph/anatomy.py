@@ -14,6 +14,7 @@ from backlit_server.graph.reading.layers import Layer, layers, sizes
 from backlit_server.graph.reading.layout import layout
 from backlit_server.graph.reading.levels import Level, holding, levels
 from backlit_server.graph.reading.paths import on_paths
+from backlit_server.graph.reading.penultimate import penultimate
 from backlit_server.graph.reading.places import ORDERS, Places
 from backlit_server.graph.reading.scores import Scores, all_scores, named
 from backlit_server.graph.reading.sized import Sized, sized
@@ -60,6 +61,7 @@ class Anatomy:
 
     `scores` are those explained, `candidates` those of all outputs, the default first. `selected` are the outputs that
     depend on which of several values is the largest. `levels` are the scales of a detector, none where it has but one.
+    `penultimate` is what the last layer with weights reads, "" where there is no such tensor that all paths cross.
     `views` are those of all tensors that are maps; the tensors in `batched` count images along their first axis.
     """
 
@@ -70,6 +72,7 @@ class Anatomy:
     layers: tuple[Layer, ...]
     default_layer: str
     default_layer_reason: str
+    penultimate: str
     levels: tuple[Level, ...]
     head: Head
     batch: Batch
@@ -127,6 +130,7 @@ def examine(model: ModelProto, asked: str | Scores = "") -> Anatomy:
         layers=candidates,
         default_layer=default.name if default else "",
         default_layer_reason=reason + _of_levels(scales),
+        penultimate=penultimate(wires, path),
         levels=scales,
         head=head(model, wires, default, found.name, batched) if default else Head(OTHER, reason, ()),
         batch=_batch(inputs),

@@ -46,7 +46,7 @@ from backlit_server.methods import (
 from backlit_server.methods.asking import Gradients, HeadGradients, HeadScores, LayerGradients, Scores
 
 Formula = Callable[..., Any]
-LAYER, IMAGE = "layer", "image"
+LAYER, PENULTIMATE, IMAGE = "layer", "penultimate", "image"
 FORWARD = frozenset({"features", "scores", "image", "probability", "batch"})  # what no seed is needed for
 
 
@@ -64,9 +64,10 @@ class Parameter:
 class Method:
     """One row of METHODS; what the formula takes is read from its signature and docstring.
 
-    `at`: where its features and grads are, at a LAYER that can be chosen or at the IMAGE. `rules` names the
-    seeding: the rules that gradients are made by, or what else leads from a seed to what the formula takes. `asks`:
-    what a method of many passes may ask for. `forwards`: how often a formula has the network computed for a target.
+    `at`: where its features and grads are, at a LAYER that can be chosen, at the PENULTIMATE one unless another is
+    chosen, or at the IMAGE. `rules` names the seeding: the rules that gradients are made by, or what else leads from a
+    seed to what the formula takes. `asks`: what a method of many passes may ask for. `forwards`: how often a formula
+    has the network computed for a target.
     """
 
     formula: Formula
@@ -153,6 +154,7 @@ SCORE_CAM = (
 METHODS: dict[str, Method] = {
     "score": Method(looking.score),
     "feature-maps": Method(looking.feature_maps, ("The channels to return, in this order; none: all of them.",)),
+    "embedding": Method(looking.embedding, at=PENULTIMATE),
     "cam": Method(cam.cam, rules="weights"),
     "grad-cam": Method(cam.grad_cam),
     "grad-cam++": Method(cam.grad_cam_plus_plus, outputs=("heatmap", "guarded")),

@@ -13,6 +13,14 @@ def score(scores: Any) -> Any:
     return scores.reshape(len(scores), -1, 1, 1)
 
 
+def embedding(features: Any) -> Any:
+    """The image as one vector: the mean over all places of what the last layer reads, or of a layer that is named.
+
+    The answer's heatmap holds one value a channel, shaped (channels, 1, 1).
+    """
+    return features.mean((2, 3), keepdims=True)
+
+
 def feature_maps(features: Any, *, channels: tuple[int, ...] = ()) -> Any:
     """The values of a layer: one map a channel.
 

@@ -23,7 +23,7 @@ RELU, RESIZE, NORMALIZE = "relu", "resize", "normalize"
 DEFAULT_LAYER, LAST_MAP, LAST_CONVOLUTION, LAST_DEEP = "default", "last map", "last convolution", "last deep map"
 # What is explained: the scores, what the file itself makes of them, or probabilities whether or not it makes them.
 SCORES, OUTPUT, PROBABILITY = "", "output", "probability"
-VALUES = ("score", "feature-maps")  # what they show are no heatmaps
+VALUES = ("score", "feature-maps", "embedding")  # what they show are no heatmaps
 
 
 @dataclass(frozen=True)

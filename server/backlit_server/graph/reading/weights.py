@@ -1,6 +1,6 @@
 """The weights of convolutions and dense layers: which operators have them, and what their axes count."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto, helper
@@ -29,7 +29,8 @@ class Weights:
 def weights(model: ModelProto) -> tuple[Weights, ...]:
     """Those of a canonical model, in the order of its graph: what does not depend on the input and is multiplied."""
     wires = wiring(model)
-    return tuple(found for node in wires.nodes for found in _of(wires, node))
+    found = (weights_of(wires, node) for node in wires.nodes)
+    return tuple(one for one in found if one)
 
 
 def weights_at(model: ModelProto, layer: str) -> Weights:
@@ -42,14 +43,16 @@ def weights_at(model: ModelProto, layer: str) -> Weights:
     raise BadQuestion(f"no convolution or dense layer is called {layer!r}; its weights can be read of {names}")
 
 
-def _of(wires: Wiring, node: NodeProto) -> Iterator[Weights]:
+def weights_of(wires: Wiring, node: NodeProto) -> Weights | None:
+    """Those of a node, None where it has none."""
     fixed = [k for k, name in enumerate(node.input[:2]) if name in wires.constants]
     if node.op_type not in AXES or len(fixed) != 1:
-        return
+        return None
     name, place = node.input[fixed[0]], fixed[0]
     shape = sizes(wires, name)
-    if wires.float(name) and len(shape) > 1 and min(shape) > 0:
-        yield Weights(name, node, wires.kinds[name].dtype or 0, shape, AXES[node.op_type](node, place, len(shape)))
+    if not wires.float(name) or len(shape) < 2 or min(shape) < 1:
+        return None
+    return Weights(name, node, wires.kinds[name].dtype or 0, shape, AXES[node.op_type](node, place, len(shape)))
 
 
 def _gemm(node: NodeProto, place: int, rank: int) -> str:
