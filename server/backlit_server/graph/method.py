@@ -1,6 +1,6 @@
 """The graph of one method: features and a seed in, heatmaps out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,11 +12,20 @@ from backlit_server.graph.narrow import CLASSES
 from backlit_server.graph.prune import pruned
 from backlit_server.graph.reading.view import View
 from backlit_server.graph.recording.formula import with_formula
-from backlit_server.graph.recording.sym import HALVES
+from backlit_server.graph.recording.sym import HALVES, Array
 from backlit_server.graph.seeding.seeded import Seeded
 from backlit_server.graph.tiling import tiled
 
 SEED = "seed"
+
+
+def resized(maps: Array, like: Array) -> Array:
+    """Maps at the height and width of others: bilinear, with half-pixel centres."""
+    sizes = np.concatenate([maps.dims[:2], like.dims[2:]])
+    return maps.op("Resize", None, None, sizes, mode="linear")
+
+
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {"resized": resized}
 MAPS = frozenset({"features", "grads", "relevance", "reference", "multipliers"})  # tensors of the layer's own shape
 
 
@@ -37,7 +46,7 @@ class Recipe:
 
 def explained(seeded: Seeded, scores: str, recipe: Recipe) -> ModelProto:
     """A seeded model with the method behind it: the same graph, and the recipe's outputs. The seed is named `seed`."""
-    tensors = {name: seeded.tensors[name] for name in recipe.needs}
+    tensors = {name: seeded.tensors[name] for name in recipe.needs if name not in FUNCTIONS}
     if "weights" in tensors and any(i.name == CLASSES for i in seeded.model.graph.input):
         tensors[CLASSES] = CLASSES
     grown = with_formula(seeded.model, _spatial(recipe), tensors, recipe.outputs)
@@ -71,6 +80,7 @@ def _spatial(recipe: Recipe) -> Callable[..., Any]:
             if CLASSES in given:
                 by_class = by_class.op("Gather", given.pop(CLASSES), axis=0)
             given["weights"] = (given["weights"] @ by_class).reshape(-1, len(recipe.linear), 1, 1)
+        given |= {name: FUNCTIONS[name] for name in recipe.needs if name in FUNCTIONS}
         return recipe.formula(**{n: recipe.view.maps(t) if n in MAPS else t for n, t in given.items()})
 
     return formula

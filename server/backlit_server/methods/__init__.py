@@ -169,6 +169,13 @@ METHODS: dict[str, Method] = {
     "gradient-x-input": Method(gradients.gradient_x_input, at=IMAGE),
     "guided-backprop": Method(gradients.guided_backprop, SALIENCY, at=IMAGE, rules="guided"),
     "deconvnet": Method(gradients.deconvnet, SALIENCY, at=IMAGE, rules="deconvnet"),
+    "full-grad": Method(
+        gradients.full_grad,
+        ("Whether the implicit biases of activations count: what they give off the line of their slope.",),
+        outputs=("heatmap", "completeness error"),
+        at=IMAGE,
+        rules="full-grad",
+    ),
     "lrp": Method(
         gradients.lrp,
         (

@@ -58,6 +58,30 @@ def deconvnet(grads: Any, *, channels: Reduction = "max", signed: bool = False) 
     return saliency(grads, channels=channels, signed=signed)
 
 
+def full_grad(
+    features: Any, grads: Any, biases: Any, added: Any, score: Any, resized: Any, *, implicit: bool = False
+) -> Any:
+    """FullGrad: what the pixels bring to the score, and what every layer adds to it on the way.
+
+    psi(x g) + sum over layers of psi(b g_b), psi(t) the channels' sum of |t|, min-max over the layer and resized. Batch
+    norms folded into convolutions are their biases. With implicit biases x g and all b g_b add up to the score:
+    `completeness error` says how nearly, relative to it. Srinivas and Fleuret, Full-gradient Representation, 2019,
+    eq. 5.
+    """
+    error = abs((features * grads).sum((1, 2, 3)) + added - score) / np.maximum(abs(score), 1e-12)
+    whole, *others = (resized(_share(term), features) for term in (features * grads, *biases))
+    for term in others:
+        whole = whole + term
+    return whole[:, 0], error
+
+
+def _share(term: Any) -> Any:
+    """|t| from 0 to 1 for all channels of an image, summed: (rows, 1, height, width)."""
+    size = abs(term)
+    low, high = size.min((1, 2, 3), keepdims=True), size.max((1, 2, 3), keepdims=True)
+    return ((size - low) / (high - low + (high == low))).sum(1, keepdims=True)
+
+
 def lrp(
     relevance: Any,
     *,

@@ -6,6 +6,7 @@ from typing import Any
 
 from backlit_server.graph.overlays.named import RULES
 from backlit_server.graph.seeding.differences import differences
+from backlit_server.graph.seeding.own import own
 from backlit_server.graph.seeding.relevance import relevance
 from backlit_server.graph.seeding.seeded import Seeded, by_rules, without_gradients
 
@@ -14,6 +15,7 @@ SEEDINGS: Mapping[str, Callable[..., Seeded]] = {
     "weights": without_gradients,
     "lrp": relevance,
     "deep-lift": differences,
+    "full-grad": own,
 }
 """A row takes a head, its layer and its scores. By name it takes what it depends on: parameters of the method, `view`
 (how the layer is read as maps), `views` (of all tensors)."""
