@@ -259,8 +259,9 @@ async def test_more_questions_than_allowed_are_refused_until_one_ends(pool):
     streams = [pool.explain(question("many", answers=1000)) for _ in range(8)]
     for stream in streams:
         await anext(stream)
-    with pytest.raises(Overloaded, match="8 questions are in flight"):
+    with pytest.raises(Overloaded, match="8 questions are in flight") as refused:
         await answers(pool, question("echo"))
+    assert refused.value.retry_seconds == pytest.approx(0.1), "nothing is known yet of how long questions take"
     await streams[0].aclose()
     assert await number(pool, "pid")
     for stream in streams[1:]:

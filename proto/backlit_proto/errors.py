@@ -74,7 +74,14 @@ class Busy(BacklitError):
 
 
 class Overloaded(BacklitError):
+    """Where waiting helps, its detail `retry_seconds` says for how long."""
+
     code = "RESOURCE_EXHAUSTED"
+
+    @property
+    def retry_seconds(self) -> float | None:
+        """When to ask again; None where that does not help."""
+        return float(self.details["retry_seconds"]) if "retry_seconds" in self.details else None
 
 
 class CorruptModel(BacklitError):

@@ -1,13 +1,16 @@
 """The one place where errors become a status: the code, the message and the reason, for a call or an item of one."""
 
 import logging
+from datetime import timedelta
 from typing import NoReturn
 
 import grpc
 from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 
 from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import BacklitError, InternalError
+from backlit_proto.errors import BacklitError, InternalError, Overloaded
 
 LOG = logging.getLogger(__name__)
 DOMAIN = "backlit.v1"
@@ -38,11 +41,18 @@ def status_of(error: BacklitError) -> pb.Status:
     info = pb.ErrorInfo(
         reason=error.reason(), domain=DOMAIN, metadata={key: shortened(v, LONGEST_DETAIL) for key, v in details}
     )
-    return pb.Status(
-        code=CODES[error.code].value[0],
-        message=shortened(error.message, LONGEST_MESSAGE),
-        details=[Any(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=info.SerializeToString())],
-    )
+    status = pb.Status(code=CODES[error.code].value[0], message=shortened(error.message, LONGEST_MESSAGE))
+    status.details.append(_packed("ErrorInfo", info))
+    if isinstance(error, Overloaded) and error.retry_seconds is not None:
+        wait = Duration()
+        wait.FromTimedelta(timedelta(seconds=error.retry_seconds))
+        status.details.append(_packed("RetryInfo", pb.RetryInfo(retry_delay=wait)))
+    return status
+
+
+def _packed(name: str, message: Message) -> Any:
+    """A detail under the name by which clients of any language know it."""
+    return Any(type_url=f"type.googleapis.com/google.rpc.{name}", value=message.SerializeToString())
 
 
 def shortened(text: str, longest: int) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
@@ -16,6 +17,10 @@ from backlit_server.workers.worker import ENGINE
 __all__ = ["Device", "Pool"]
 
 
+WEIGHT = 0.1  # of the last question in how long one takes
+SHORTEST_WAIT, LONGEST_WAIT = 0.1, 30.0  # seconds, before a caller asks again
+
+
 class Pool:
     """The workers; `devices` names one a worker and is the settings' device where it is not given.
 
@@ -25,6 +30,7 @@ class Pool:
     def __init__(self, settings: Settings, devices: Sequence[str] | None = None, engine: str = ENGINE) -> None:
         self._limit = settings.max_questions
         self._questions = 0
+        self._seconds = 0.0  # that a question takes, of late
         self._stopping = False
         wanted = devices or (settings.device,)
         threads = settings.threads or max(1, usable_cores() // len(wanted))
@@ -63,8 +69,9 @@ class Pool:
         if self._stopping:
             raise ServerUnavailable("the server is stopping; ask again when it is back")
         if self._questions >= self._limit:
-            raise Overloaded(f"{self._limit} questions are in flight, as many as this server takes; ask again later")
+            raise self._overload()
         self._questions += 1
+        started = time.monotonic()
         try:
             worker = await min(self._supervisors, key=lambda supervisor: supervisor.load).worker()
             async with aclosing(worker.explain(request)) as answers:
@@ -72,6 +79,15 @@ class Pool:
                     yield answer
         finally:
             self._questions -= 1
+            self._seconds += WEIGHT * (time.monotonic() - started - self._seconds)
+
+    def _overload(self) -> Overloaded:
+        """By the time that questions take at present, the next one ends in a share of it."""
+        wait = min(LONGEST_WAIT, max(SHORTEST_WAIT, self._seconds / self._limit))
+        return Overloaded(
+            f"{self._limit} questions are in flight, as many as this server takes; ask again in {wait:.1f} s",
+            retry_seconds=f"{wait:.3f}",
+        )
 
     def forget(self, digest: str) -> None:
         """Tells every worker that a model was deleted."""
