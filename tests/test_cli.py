@@ -151,6 +151,16 @@ def test_json_holds_the_maps_and_writes_no_pictures(model, photo, tmp_path, monk
 
 
 @pytest.mark.usefixtures("address")
+def test_several_layers_become_one_map(model, photo, capsys):
+    layers = ["/_blocks.10/Add_output_0", "/_swish_1/Clip_output_0"]
+    words = ["--layer", layers[0], "--layer", layers[1], "--fuse", "product", "--smoothing", "eigen", "--json"]
+    assert main(["explain", model, photo, *PREPARED, *words]) == 0
+    (row,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (row["method"], row["layers"]) == ("eigen-grad-cam", layers)
+    assert np.shape(row["heatmap"]) == (14, 14)
+
+
+@pytest.mark.usefixtures("address")
 def test_a_model_is_uploaded_listed_shown_exported_and_deleted(shared, tmp_path, capsys):
     file = str(shared / "models/digits40-cnn-gap.onnx")
     assert main(["upload", file, "--name", "digits", "--mean", "127.5", "--std", "127.5", "--color", "grey"]) == 0

@@ -213,9 +213,21 @@ def test_the_finish_of_a_map_is_asked_for_by_name(given, travels):
     assert ask(**given).rendering == travels
 
 
+def test_several_layers_and_smoothing_are_asked_for_by_name():
+    question = ask(layers=("a", "b"), fuse="tanh-max", smoothing="augmentation")
+    assert (question.layer, list(question.layers)) == ("", ["a", "b"])
+    assert question.fusion == pb.Question.FUSION_TANH_MAX
+    assert question.smoothing == [pb.Question.SMOOTHING_AUGMENTATION]
+    both = ask(smoothing=["eigen", "augmentation"])
+    assert both.fusion == pb.Question.FUSION_UNSPECIFIED
+    assert both.smoothing == [pb.Question.SMOOTHING_EIGEN, pb.Question.SMOOTHING_AUGMENTATION]
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        ({"fuse": "sum"}, "'mean', 'max', 'product', 'tanh_max'"),
+        ({"smoothing": "blur"}, "'eigen', 'augmentation'"),
         ({"size": "huge"}, "size is 'huge'; it can be 'layer', 'input'"),
         ({"size": (1, 2, 3)}, "height, width"),
         ({"size": (0, 2)}, "height, width"),

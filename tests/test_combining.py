@@ -70,6 +70,14 @@ def test_layers_are_fused(engine: Engine, digits: str, method: str, fusion: pb.Q
     assert np.allclose(heatmaps(found), FUSED[fusion](finished(shallow, size), finished(deep, size)), atol=1e-4)
 
 
+def test_a_profile_fuses_as_its_library_does(engine: Engine, digits: str):
+    x, layers, usual = picture(), [SHALLOW, DEEP], pb.Rendering(size="SIZE_LAYER", relu=False, normalize=False)
+    told = {"layers": layers, "profile": "torchcam", "rendering": usual}
+    found = heatmaps(answers(engine, digits, x, method="layer-cam", **told))
+    expected = heatmaps(answers(engine, digits, x, method="layer-cam", layers=layers, fusion=pb.Question.FUSION_MAX))
+    assert np.allclose(found, expected, atol=1e-5)
+
+
 def test_fused_layers_share_a_forward_pass_and_are_told(engine: Engine, digits: str):
     ((response, _),) = answers(engine, digits, picture(1), layers=[DEEP, SHALLOW])
     told = response.explanations[0]

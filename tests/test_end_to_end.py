@@ -104,6 +104,16 @@ def test_every_layer_on_the_card_can_be_asked_for(upload, digits):
         assert np.isfinite(answer.heatmap).all()
 
 
+def test_several_layers_and_versions_of_the_image_make_one_map(upload, digits):
+    model = upload(DIGITS)
+    layers = [layer.name for layer in model.card.layers if layer.operator == "Relu"][-2:]
+    (answer,) = model.explain(digits[0], "layer-cam", layers=layers, fuse="max", smoothing="augmentation", target=1)
+    assert answer.layers == tuple(layers)
+    assert answer.provenance.steps[0].startswith("mean of six versions")
+    assert answer.provenance.steps[-1] == "fuse max"
+    assert answer.heatmap.max() == 1
+
+
 def test_leaving_a_stream_early_leaves_the_server_free(upload, digits):
     model = upload(DIGITS)
     stream = model.stream(digits, target=list(range(10)))

@@ -67,7 +67,8 @@ class Explanation:
     is more than a class, `detection` which box of a detector; `scale` is "probability" or "log-odds" where one of these
     was explained instead of the score. `status` is "OK", or what is to be said of the map, such
     as "ALL_NONPOSITIVE", "CONSTANT" or "PARTIAL"; `note` says it in words. `facts` are what else the method found out,
-    such as its standard error.
+    such as its standard error. `layers` are those whose maps became this one, where there were several; `layer` is then
+    the one of its size.
     """
 
     heatmap: np.ndarray = field(repr=False)
@@ -86,6 +87,7 @@ class Explanation:
     detection: DetectedBox | None = None
     facts: dict[str, float] = field(default_factory=dict)
     scale: str = ""
+    layers: tuple[str, ...] = ()
 
     @property
     def subject(self) -> str:
@@ -144,6 +146,7 @@ def read_explanation(message: pb.Explanation, provenance: Provenance) -> Explana
         detection=_detected(target.detection) if target.HasField("detection") else None,
         facts=dict(message.facts),
         scale=word(pb.Question.Scale, target.scale).lower().replace("_", "-"),
+        layers=tuple(message.layers),
     )
 
 

@@ -105,7 +105,11 @@ def _explain(command: argparse.ArgumentParser) -> None:
     command.add_argument("--target", type=read_target, action="append", help=ABOUT_TARGETS)
     command.add_argument("--scores", metavar="TENSOR", help="what to explain; default: the card's scores")
     command.add_argument("--boxes", metavar="FORMAT", help="how a detector writes them, such as xyxy or cxcywh-pixels")
-    command.add_argument("--layer", help="tensor or node name; default: the card's default layer")
+    command.add_argument(
+        "--layer", action="append", help="tensor or node name; default: the card's default layer; several: made one map"
+    )
+    command.add_argument("--fuse", metavar="HOW", help="several layers: mean, max, product or tanh-max")
+    command.add_argument("--smoothing", action="append", default=[], help="eigen or augmentation; repeatable")
     command.add_argument("--profile", default="paper", help="whose conventions hold: a name `backlit methods` lists")
     command.add_argument(
         "--size", type=_size, help="layer, input or HxW: of the maps in --json; default: the profile's"

@@ -34,8 +34,9 @@ def _answers(
     model: Model, args: Namespace, methods: Sequence[str], preprocessing: Preprocessing | None
 ) -> dict[Path, list[Explanation]]:
     """The explanations a picture, methods outer, targets inner."""
-    question = {"layer": args.layer, "size": args.size, "profile": args.profile, "preprocessing": preprocessing}
-    question |= {"scores": args.scores, "boxes": args.boxes, "time_limit": args.time_limit}
+    question = {"size": args.size, "profile": args.profile, "preprocessing": preprocessing, "scores": args.scores}
+    question |= {"boxes": args.boxes, "time_limit": args.time_limit, "smoothing": args.smoothing, "fuse": args.fuse}
+    question |= _layers(args.layer or [])
     found: dict[Path, list[Explanation]] = {picture: [] for picture in args.pictures}
     asked = [(picture, method, target) for picture in found for method in methods for target in _apart(args.target)]
     with shown("explaining") as report:
@@ -47,6 +48,11 @@ def _answers(
                 share = finals / _expected(target) if partial.final else partial.progress
                 report(done + min(share, 1), len(asked))
     return found
+
+
+def _layers(given: Sequence[str]) -> dict[str, object]:
+    """One layer, or several whose maps become one."""
+    return {"layers": given} if len(given) > 1 else {"layer": next(iter(given), None)}
 
 
 def _apart(targets: Sequence[int | str | Target] | None) -> list[list[int | str | Target] | None]:

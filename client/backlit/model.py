@@ -1,7 +1,7 @@
 """A stored model and its verbs, blocking."""
 
 import io
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from os import PathLike
@@ -42,6 +42,9 @@ class Model(StoredModel):
         preprocessing: Declared | None = None,
         scores: str | None = None,
         boxes: str | None = None,
+        layers: Sequence[str] = (),
+        fuse: str | None = None,
+        smoothing: str | Sequence[str] = (),
         time_limit: float | None = None,
         timeout: float | None = None,
         **parameters: object,
@@ -58,6 +61,7 @@ class Model(StoredModel):
         finish = {"size": size, "relu": relu, "normalize": normalize, "dtype": dtype}
         asked = {"target": target, "layer": layer, "profile": profile, "preprocessing": preprocessing}
         asked |= {"scores": scores, "boxes": boxes, "time_limit": time_limit}
+        asked |= {"layers": layers, "fuse": fuse, "smoothing": smoothing}
         question: dict[str, Any] = {**asked, **finish, **parameters}  # each of its own type
         request = explain_request(self, inputs, method, **question)
         return read_finals(self.wire.responses(Call("Explain", request), timeout))

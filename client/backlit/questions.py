@@ -2,6 +2,10 @@
 
 target          None (the top class), a class index or name, a list of these, "top5", or an array of seeds
 layer           a tensor or node name of the card; None is the default layer
+layers          several of them instead: their maps become one, each scaled to 0..1 and resized to the largest
+fuse            how: "mean", "max", "product", or "tanh-max", which lifts shallow layers; None is the profile's
+smoothing       "eigen": the weighted maps are seen from their first direction instead of summed; "augmentation": the
+                mean over six versions of the image, flipped and not, darker and brighter; or both in a list
 scores          a tensor of the model to explain instead of the card's scores; None are those
 boxes           how a detector writes its boxes: "xyxy", "yxyx", "cxcywh", "xywh", with "-pixels" or "-normalized"
                 behind it or not; what is not said is read off the boxes
@@ -17,7 +21,7 @@ time_limit      seconds after which a method of many passes answers with what it
 anything else   a parameter of the method
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +56,9 @@ def explain_request(
     preprocessing: Declared | None = None,
     scores: str | None = None,
     boxes: str | None = None,
+    layers: Sequence[str] = (),
+    fuse: str | None = None,
+    smoothing: str | Sequence[str] = (),
     time_limit: float | None = None,
     **parameters: object,
 ) -> pb.ExplainRequest:
@@ -69,6 +76,9 @@ def explain_request(
         scale=full_name(pb.Question.Scale, scale_of(target).replace("-", "_"), "scale"),
         box_convention=_convention(boxes) if boxes else None,
         time_limit=_seconds(time_limit),
+        layers=layers,
+        fusion=full_name(pb.Question.Fusion, (fuse or "").replace("-", "_"), "fuse"),
+        smoothing=_smoothing(smoothing),
     )
     return _complete(question, encode_inputs(inputs, model.card.inputs))
 
@@ -78,6 +88,11 @@ def _spec(model: StoredModel, scores: str | None) -> TensorSpec:
     listed = (model.card.scores, *model.card.score_candidates)
     known = {one.tensor.name: one.tensor for one in listed}
     return known.get(scores, TensorSpec(scores, "float32", ())) if scores else model.card.scores.tensor
+
+
+def _smoothing(words: str | Sequence[str]) -> list[str]:
+    given = [words] if isinstance(words, str) else words
+    return [full_name(pb.Question.Smoothing, word, "smoothing") for word in given]
 
 
 def _convention(boxes: str) -> pb.BoxConvention:

@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from os import PathLike
@@ -44,6 +44,9 @@ class Model(StoredModel):
         preprocessing: Declared | None = None,
         scores: str | None = None,
         boxes: str | None = None,
+        layers: Sequence[str] = (),
+        fuse: str | None = None,
+        smoothing: str | Sequence[str] = (),
         time_limit: float | None = None,
         timeout: float | None = None,
         **parameters: object,
@@ -52,6 +55,7 @@ class Model(StoredModel):
         finish = {"size": size, "relu": relu, "normalize": normalize, "dtype": dtype}
         asked = {"target": target, "layer": layer, "profile": profile, "preprocessing": preprocessing}
         asked |= {"scores": scores, "boxes": boxes, "time_limit": time_limit}
+        asked |= {"layers": layers, "fuse": fuse, "smoothing": smoothing}
         question: dict[str, Any] = {**asked, **finish, **parameters}  # each of its own type
         request = explain_request(self, inputs, method, **question)
         return read_finals([answer async for answer in self.wire.responses(Call("Explain", request), timeout)])

@@ -89,7 +89,7 @@ def _wording(question: bytes) -> Wording:
         targets=tuple(asked.targets),
         layer=asked.layer,
         layers=_layers(asked),
-        fusion=_fusion(asked.fusion),
+        fusion=_fusion(asked.fusion) or conventions.fusion,
         versions=AUGMENTED if pb.Question.SMOOTHING_AUGMENTATION in asked.smoothing else AS_IT_IS,
         scores=asked.scores,
         scale=EXPLAINED.get(asked.scale, conventions.explains),
@@ -121,13 +121,14 @@ def _layers(asked: pb.Question) -> tuple[str, ...]:
 
 
 def _fusion(told: int) -> str:
+    """The word for it, "" where the profile decides."""
     if told not in FUSIONS_TOLD:
         raise BadQuestion(f"there is no fusion {told}; there are {', '.join(FUSIONS)}")
     return FUSIONS_TOLD[told]
 
 
 FUSIONS_TOLD: Mapping[int, str] = {
-    pb.Question.FUSION_UNSPECIFIED: "mean",
+    pb.Question.FUSION_UNSPECIFIED: "",
     pb.Question.FUSION_MEAN: "mean",
     pb.Question.FUSION_MAX: "max",
     pb.Question.FUSION_PRODUCT: "product",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from backlit_server.methods.asking import Array, HeadGradients, Outcome, Steps
+from backlit_server.methods.variations import Weighing, summands
 
 Formula = Callable[..., Any]
 
@@ -66,10 +67,10 @@ def eigen_cam_centred(features: Array) -> Array:
     return centred_direction(features)
 
 
-def eigen_grad_cam_centred(features: Array, seeds: Array) -> Steps:
-    """EigenGrad-CAM after the mean of each channel of g A was taken away; its sign is that of the decomposition."""
+def eigen_grad_cam_centred(features: Array, seeds: Array, *, weights: Weighing = "hires-cam") -> Steps:
+    """EigenGrad-CAM after the mean of each weighted map was taken away; its sign is that of the decomposition."""
     grads = yield HeadGradients(features, seeds)
-    return Outcome(centred_direction(features * grads))
+    return Outcome(centred_direction(summands(weights, features, grads)))
 
 
 def centred_direction(features: Array) -> Array:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from backlit_proto.errors import BadQuestion
-from backlit_server.methods import IMAGE, Method, bind_to, conventions, method
+from backlit_server.methods import IMAGE, WEIGHTS, Method, bind_to, conventions, method
 from backlit_server.methods.asking import HeadGradients
 from backlit_server.methods.interpolation import BILINEAR
 
@@ -48,7 +48,7 @@ class Profile:
     """The conventions of one library; of what it says nothing, the papers hold.
 
     `rendering` finishes maps at a layer, `renderings` those of single methods. `methods` are the rows that the library
-    computes in another way, `defaults` the parameters that it sets otherwise.
+    computes in another way, `defaults` the parameters that it sets otherwise, `fusion` what it makes of several layers.
     """
 
     summary: str
@@ -58,6 +58,7 @@ class Profile:
     renderings: Mapping[str, Rendering] = field(default_factory=dict)
     methods: Mapping[str, Method] = field(default_factory=dict)
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    fusion: str = "mean"
 
     def row(self, name: str) -> Method:
         """How a method is computed; BadQuestion where there is none of this name."""
@@ -89,7 +90,7 @@ PROFILES: Mapping[str, Profile] = {
             "grad-cam++": Method(conventions.grad_cam_plus_plus_damped),
             "xgrad-cam": Method(conventions.xgrad_cam_with(1e-7)),
             "eigen-cam": Method(conventions.eigen_cam_centred),
-            "eigen-grad-cam": Method(conventions.eigen_grad_cam_centred, asks=(HeadGradients,)),
+            "eigen-grad-cam": Method(conventions.eigen_grad_cam_centred, (WEIGHTS,), asks=(HeadGradients,)),
             "fem": Method(conventions.fem_by_share),
         },
     ),
@@ -102,6 +103,7 @@ PROFILES: Mapping[str, Profile] = {
             "grad-cam++": Method(conventions.grad_cam_plus_plus_of_cubes),
             "xgrad-cam": Method(conventions.xgrad_cam_with(1e-8)),
         },
+        fusion="max",
     ),
     "captum": Profile(
         "captum: the signed map as large as the layer, enlarged to the nearest; gradients channel by channel.",
