@@ -7,7 +7,7 @@ answers it with three lines of numpy.
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -91,11 +91,12 @@ class Outcome:
     facts: Mapping[str, Array] = field(default_factory=dict)
 
 
+Asked, End = TypeVar("Asked"), TypeVar("End")
 Steps = Generator[Ask | Partial, Any, Outcome]
 """A method at work."""
 
 
-def drive(steps: Steps, answer: Callable[[Ask], Array]) -> Iterator[Partial | Outcome | None]:
+def drive(steps: Generator[Asked | Partial, Any, End], answer: Callable[[Asked], Array]) -> Iterator[Partial | End | None]:
     """Runs a method to its outcome, which comes last; None after each answer, so that others can have their turn."""
     reply: Array | None = None
     while True:
