@@ -24,9 +24,9 @@ import functools
 import inspect
 import math
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from backlit_proto.errors import BadQuestion
 from backlit_server.methods import (
@@ -123,11 +123,13 @@ class Method:
 
     @functools.cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        named = [p for p in _signature(self) if p.kind is p.KEYWORD_ONLY]
-        return tuple(
-            Parameter(p.name, p.annotation, p.default, documentation)
-            for p, documentation in zip(named, self.parameter_documentation, strict=True)
-        )
+        return keyword_parameters(self.formula, self.parameter_documentation)
+
+
+def keyword_parameters(function: Callable[..., Any], documentation: Sequence[str]) -> tuple[Parameter, ...]:
+    """The keyword-only arguments of a function, each with its documentation."""
+    named = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return tuple(Parameter(p.name, p.annotation, p.default, said) for p, said in zip(named, documentation, strict=True))
 
 
 SALIENCY = (
@@ -271,7 +273,12 @@ def bind(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def bind_to(row: Method, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of a row that a method of this name has somewhere."""
-    parameters = {p.name: p for p in row.parameters}
+    return filled_in(name, row.parameters, given)
+
+
+def filled_in(name: str, taken: Sequence[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of parameters, defaults where nothing is given; `name` is whose they are."""
+    parameters = {p.name: p for p in taken}
     unknown = sorted(set(given) - set(parameters))
     if unknown:
         valid = ", ".join(parameters) or "none at all"
@@ -331,6 +338,10 @@ def _conversion(kind: Any) -> tuple[Callable[[Any], Any], str]:
     if typing.get_origin(kind) is Literal:
         words = typing.get_args(kind)
         return _one_of(words), f"one of {', '.join(words)}"
+    if typing.get_origin(kind) is Annotated:
+        base, limits = typing.get_args(kind)
+        convert, called = _conversion(base)
+        return limits.checked(convert), f"{called} {limits}"
     return CONVERSIONS[kind]
 
 

@@ -91,12 +91,15 @@ class Outcome:
     facts: Mapping[str, Array] = field(default_factory=dict)
 
 
-Asked, End = TypeVar("Asked"), TypeVar("End")
+Asked = TypeVar("Asked")
+End = TypeVar("End")
 Steps = Generator[Ask | Partial, Any, Outcome]
 """A method at work."""
 
 
-def drive(steps: Generator[Asked | Partial, Any, End], answer: Callable[[Asked], Array]) -> Iterator[Partial | End | None]:
+def drive(
+    steps: Generator[Asked | Partial, Any, End], answer: Callable[[Asked], Array]
+) -> Iterator[Partial | End | None]:
     """Runs a method to its outcome, which comes last; None after each answer, so that others can have their turn."""
     reply: Array | None = None
     while True:

@@ -6,9 +6,9 @@ Y is the rating of the image, O that of the image behind its heatmap.
 from collections.abc import Generator
 from typing import Any, Literal
 
-from backlit_server.methods.asking import Ask, Scores
+from backlit_server.methods.asking import Array, Ask, Scores
 from backlit_server.methods.measures.masking import Normalisation, masked
-from backlit_server.methods.measures.measuring import Fill, Measured, Measuring, Score, Subject
+from backlit_server.methods.measures.measuring import Fill, Measured, Measuring, Score, Share, Subject
 
 Definition = Literal["relative", "absolute"]
 
@@ -18,7 +18,7 @@ TINY = 1e-12
 def average_drop(
     of: Subject,
     *,
-    keep: float = 1.0,
+    keep: Share = 1.0,
     definition: Definition = "relative",
     fill: Fill = "zero",
     normalisation: Normalisation = "min-max",
@@ -37,14 +37,14 @@ def average_drop(
 def increase_in_confidence(
     of: Subject,
     *,
-    keep: float = 1.0,
+    keep: Share = 1.0,
     fill: Fill = "zero",
     normalisation: Normalisation = "min-max",
     score: Score = "probability",
 ) -> Measuring:
     """Increase in confidence: 1 where the rating rises when only what the heatmap shows is left to see, else 0.
 
-    1 if O > Y. Chattopadhay et al., Grad-CAM++, 2018, section 4.1. Its mean over images is the share of those that rise.
+    1 if O > Y. Chattopadhay et al., Grad-CAM++, 2018, section 4.1. The mean over images is the share that rises.
     """
     before, after = yield from _rated(of, masked(of, keep, fill, normalisation), score)
     return Measured(float(after > before), _facts(before, after))
@@ -53,7 +53,7 @@ def increase_in_confidence(
 def average_gain(
     of: Subject,
     *,
-    keep: float = 1.0,
+    keep: Share = 1.0,
     fill: Fill = "zero",
     normalisation: Normalisation = "min-max",
 ) -> Measuring:
@@ -65,7 +65,7 @@ def average_gain(
     return Measured(max(0.0, after - before) / max(1 - before, TINY), _facts(before, after))
 
 
-def _rated(of: Subject, image: object, score: Score) -> Generator[Ask, Any, tuple[float, float]]:
+def _rated(of: Subject, image: Array, score: Score) -> Generator[Ask, Any, tuple[float, float]]:
     """The ratings of the image itself and of another one."""
     other = yield Scores(image)
     return float(of.rated(of.scores, score)[0]), float(of.rated(other, score)[0])

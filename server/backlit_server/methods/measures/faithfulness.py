@@ -1,12 +1,17 @@
 """Whether the values of the heatmap are what they claim to be: shares of the score."""
 
+from typing import Annotated
+
 import numpy as np
 
 from backlit_server.methods.asking import Scores, batches
 from backlit_server.methods.measures.drops import TINY
 from backlit_server.methods.measures.masking import blended, filled
-from backlit_server.methods.measures.measuring import Fill, Measured, Measuring, Score, Subject
+from backlit_server.methods.measures.measuring import Fill, Measured, Measuring, Score, Share, Subject
+from backlit_server.methods.parameters import Range, Seed
 from backlit_server.methods.scaling import resize
+
+Samples = Annotated[int, Range(1, 10_000)]
 
 
 def completeness(of: Subject, *, fill: Fill = "zero") -> Measuring:
@@ -22,7 +27,13 @@ def completeness(of: Subject, *, fill: Fill = "zero") -> Measuring:
 
 
 def infidelity(
-    of: Subject, *, samples: int = 64, patch: float = 0.25, fill: Fill = "zero", seed: int = 0, score: Score = "score"
+    of: Subject,
+    *,
+    samples: Samples = 64,
+    patch: Share = 0.25,
+    fill: Fill = "zero",
+    seed: Seed = 0,
+    score: Score = "score",
 ) -> Measuring:
     """Infidelity: how far the heatmap's sums over random squares are from what the rating loses without them, squared.
 
@@ -45,5 +56,7 @@ def _squares(draw: np.random.Generator, count: int, size: tuple[int, int], patch
     """Masks (count, H, W) of squares somewhere in the image, whose side is a share of the shorter one."""
     side = max(1, round(patch * min(size)))
     corners = draw.integers(0, [size[0] - side + 1, size[1] - side + 1], (count, 2))
-    rows, columns = ((np.arange(n) >= c[:, None]) & (np.arange(n) < c[:, None] + side) for n, c in zip(size, corners.T, strict=True))
+    rows, columns = (
+        (np.arange(n) >= c[:, None]) & (np.arange(n) < c[:, None] + side) for n, c in zip(size, corners.T, strict=True)
+    )
     return rows[:, :, None] & columns[:, None, :]

@@ -1,18 +1,23 @@
 """Where the heatmap lies beside a box that is known to hold the target."""
 
+from typing import Annotated
+
 import numpy as np
 
 from backlit_proto.errors import BadQuestion
 from backlit_server.methods.measures.measuring import Box, Measured, Measuring, Subject
+from backlit_server.methods.parameters import Range
 from backlit_server.methods.scaling import resize
+
+Pixels = Annotated[float, Range(0, 10_000)]
 
 CORNERS = 4
 
 
-def pointing_game(of: Subject, *, box: Box = (), tolerance: float = 15.0) -> Measuring:
+def pointing_game(of: Subject, *, box: Box = (), tolerance: Pixels = 15.0) -> Measuring:
     """Pointing game: 1 where the hottest pixel lies in the box, or so near that it may count as in it, else 0.
 
-    Zhang et al., Top-down Neural Attention by Excitation Backprop, 2016, section 5.1, with their tolerance of 15 pixels.
+    Zhang et al., Top-down Neural Attention by Excitation Backprop, 2016, section 5.1, where 15 pixels are near.
     """
     yield from ()  # it asks for nothing
     x_min, y_min, x_max, y_max = _located(of, box)

@@ -6,10 +6,12 @@ asks for and is sent the answer; it returns what it found. Its keyword-only argu
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from backlit_server.methods.asking import Array, Ask
+from backlit_server.methods.parameters import Range
 
+Share = Annotated[float, Range(0, 1)]
 Fill = Literal["zero", "black", "mean", "blur"]
 Score = Literal["probability", "score"]
 Box = tuple[float, ...]

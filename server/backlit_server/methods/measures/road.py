@@ -5,7 +5,8 @@ import numpy as np
 from backlit_server.methods.asking import Array, Scores, batches
 from backlit_server.methods.measures.courses import ranked
 from backlit_server.methods.measures.imputation import imputed
-from backlit_server.methods.measures.measuring import Measured, Measuring, Score, Subject
+from backlit_server.methods.measures.measuring import Measured, Measuring, Score, Share, Subject
+from backlit_server.methods.parameters import Seed
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -14,8 +15,8 @@ def road(
     of: Subject,
     *,
     shares: tuple[float, ...] = SHARES,
-    noise: float = 0.01,
-    seed: int = 0,
+    noise: Share = 0.01,
+    seed: Seed = 0,
     score: Score = "probability",
 ) -> Measuring:
     """ROAD: the mean rating without the least relevant pixels, less that without the most relevant ones, halved.

@@ -18,7 +18,7 @@ def sparseness(of: Subject) -> Measuring:
 
 
 def forward_passes(of: Subject) -> Measuring:
-    """Forward passes of the whole network that the heatmap took; `facts` tells those backward, and of the head alone."""
+    """Forward passes of the whole network that the heatmap took; facts tell those back, and those of the head alone."""
     yield from ()  # it asks for nothing
     return Measured(of.effort.forward, {"backward passes": of.effort.backward, "head passes": of.effort.head})
 

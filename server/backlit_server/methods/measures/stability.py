@@ -1,6 +1,6 @@
 """What becomes of the heatmap when the image or the model is another."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
@@ -13,14 +13,17 @@ from backlit_server.methods.measures.measuring import (
     Measured,
     Measuring,
     Score,
+    Share,
     ShuffledHeatmap,
     Subject,
 )
+from backlit_server.methods.parameters import Range, Seed
 
+Samples = Annotated[int, Range(1, 10_000)]
 Sign = Literal["signed", "absolute"]
 
 
-def max_sensitivity(of: Subject, *, radius: float = 0.02, samples: int = 10, seed: int = 0) -> Measuring:
+def max_sensitivity(of: Subject, *, radius: Share = 0.02, samples: Samples = 10, seed: Seed = 0) -> Measuring:
     """Max-sensitivity: the most that the heatmap changes, relative to it, when each pixel changes a little at random.
 
     max |M(x + d) - M(x)| / |M(x)|, every d uniform within the radius, a share of the image's span. Yeh et al., On the
@@ -39,9 +42,9 @@ def max_sensitivity(of: Subject, *, radius: float = 0.02, samples: int = 10, see
 def adcc(of: Subject, *, fill: Fill = "zero", score: Score = "probability") -> Measuring:
     """ADCC: average drop, coherency and complexity in one number between 0 and 1, their harmonic mean.
 
-    3 / (1 / coherency + 1 / (1 - complexity) + 1 / (1 - average drop)), all three in facts: coherency is the correlation
-    of the map with that of the image behind it, moved to 0..1, complexity the mean of the map scaled to 0..1. Poppi et
-    al., Revisiting the Evaluation of Class Activation Mapping for Explainability, 2021, section 3.
+    3 / (1 / coherency + 1 / (1 - complexity) + 1 / (1 - average drop)), all three in facts: coherency is the
+    correlation of the map with that of the image behind it, moved to 0..1, complexity the mean of the map scaled to
+    0..1. Poppi et al., Revisiting the Evaluation of Class Activation Mapping for Explainability, 2021, section 3.
     """
     normalisation: Normalisation = "min-max"
     image = masked(of, 1, fill, normalisation)
@@ -56,7 +59,7 @@ def adcc(of: Subject, *, fill: Fill = "zero", score: Score = "probability") -> M
 
 
 def randomisation(
-    of: Subject, *, layers: tuple[int, ...] = (1, 2, 4, 8), values: Sign = "signed", seed: int = 0
+    of: Subject, *, layers: tuple[int, ...] = (1, 2, 4, 8), values: Sign = "signed", seed: Seed = 0
 ) -> Measuring:
     """Model randomisation: how alike the heatmap stays when the last layers of weights are shuffled, one after another.
 
