@@ -564,7 +564,7 @@ class Picture(_message.Message):
     def __init__(self, file: _Optional[bytes] = ..., pixels: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
 
 class Question(_message.Message):
-    __slots__ = ("model", "method", "parameters", "targets", "layer", "profile", "rendering", "preprocessing", "scores", "box_convention", "time_limit", "layers", "fusion", "smoothing", "scale", "methods")
+    __slots__ = ("model", "method", "parameters", "targets", "layer", "profile", "rendering", "preprocessing", "scores", "box_convention", "time_limit", "layers", "fusion", "smoothing", "measures", "scale", "methods")
     class Fusion(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         FUSION_UNSPECIFIED: _ClassVar[Question.Fusion]
@@ -609,6 +609,7 @@ class Question(_message.Message):
     LAYERS_FIELD_NUMBER: _ClassVar[int]
     FUSION_FIELD_NUMBER: _ClassVar[int]
     SMOOTHING_FIELD_NUMBER: _ClassVar[int]
+    MEASURES_FIELD_NUMBER: _ClassVar[int]
     SCALE_FIELD_NUMBER: _ClassVar[int]
     METHODS_FIELD_NUMBER: _ClassVar[int]
     model: str
@@ -625,9 +626,18 @@ class Question(_message.Message):
     layers: _containers.RepeatedScalarFieldContainer[str]
     fusion: Question.Fusion
     smoothing: _containers.RepeatedScalarFieldContainer[Question.Smoothing]
+    measures: _containers.RepeatedCompositeFieldContainer[MeasureRequest]
     scale: Question.Scale
     methods: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, model: _Optional[str] = ..., method: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., layer: _Optional[str] = ..., profile: _Optional[str] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., scores: _Optional[str] = ..., box_convention: _Optional[_Union[BoxConvention, _Mapping]] = ..., time_limit: _Optional[float] = ..., layers: _Optional[_Iterable[str]] = ..., fusion: _Optional[_Union[Question.Fusion, str]] = ..., smoothing: _Optional[_Iterable[_Union[Question.Smoothing, str]]] = ..., scale: _Optional[_Union[Question.Scale, str]] = ..., methods: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., method: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., layer: _Optional[str] = ..., profile: _Optional[str] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., scores: _Optional[str] = ..., box_convention: _Optional[_Union[BoxConvention, _Mapping]] = ..., time_limit: _Optional[float] = ..., layers: _Optional[_Iterable[str]] = ..., fusion: _Optional[_Union[Question.Fusion, str]] = ..., smoothing: _Optional[_Iterable[_Union[Question.Smoothing, str]]] = ..., measures: _Optional[_Iterable[_Union[MeasureRequest, _Mapping]]] = ..., scale: _Optional[_Union[Question.Scale, str]] = ..., methods: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class MeasureRequest(_message.Message):
+    __slots__ = ("name", "parameters")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    parameters: _struct_pb2.Struct
+    def __init__(self, name: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class Target(_message.Message):
     __slots__ = ("class_index", "class_name", "top", "seed", "element", "box", "detection", "mask", "similarity", "combination", "contrast", "counterfactual", "all")
@@ -820,7 +830,7 @@ class ExplainResponse(_message.Message):
     def __init__(self, explanations: _Optional[_Iterable[_Union[Explanation, _Mapping]]] = ..., progress: _Optional[float] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ...) -> None: ...
 
 class Explanation(_message.Message):
-    __slots__ = ("heatmap", "image", "target", "layer", "method", "status", "note", "facts", "layers", "classes")
+    __slots__ = ("heatmap", "image", "target", "layer", "method", "status", "note", "facts", "layers", "measurements", "classes")
     class FactsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -837,6 +847,7 @@ class Explanation(_message.Message):
     NOTE_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
     LAYERS_FIELD_NUMBER: _ClassVar[int]
+    MEASUREMENTS_FIELD_NUMBER: _ClassVar[int]
     CLASSES_FIELD_NUMBER: _ClassVar[int]
     heatmap: Tensor
     image: int
@@ -847,8 +858,9 @@ class Explanation(_message.Message):
     note: str
     facts: _containers.ScalarMap[str, float]
     layers: _containers.RepeatedScalarFieldContainer[str]
+    measurements: _containers.RepeatedCompositeFieldContainer[Measurement]
     classes: Classes
-    def __init__(self, heatmap: _Optional[_Union[Tensor, _Mapping]] = ..., image: _Optional[int] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., layer: _Optional[str] = ..., method: _Optional[str] = ..., status: _Optional[_Union[HeatmapStatus, str]] = ..., note: _Optional[str] = ..., facts: _Optional[_Mapping[str, float]] = ..., layers: _Optional[_Iterable[str]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ...) -> None: ...
+    def __init__(self, heatmap: _Optional[_Union[Tensor, _Mapping]] = ..., image: _Optional[int] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., layer: _Optional[str] = ..., method: _Optional[str] = ..., status: _Optional[_Union[HeatmapStatus, str]] = ..., note: _Optional[str] = ..., facts: _Optional[_Mapping[str, float]] = ..., layers: _Optional[_Iterable[str]] = ..., measurements: _Optional[_Iterable[_Union[Measurement, _Mapping]]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ...) -> None: ...
 
 class Classes(_message.Message):
     __slots__ = ("first", "scores", "outputs", "statuses")
@@ -861,6 +873,29 @@ class Classes(_message.Message):
     outputs: _containers.RepeatedScalarFieldContainer[float]
     statuses: _containers.RepeatedScalarFieldContainer[HeatmapStatus]
     def __init__(self, first: _Optional[int] = ..., scores: _Optional[_Iterable[float]] = ..., outputs: _Optional[_Iterable[float]] = ..., statuses: _Optional[_Iterable[_Union[HeatmapStatus, str]]] = ...) -> None: ...
+
+class Measurement(_message.Message):
+    __slots__ = ("name", "value", "facts", "curve", "parameters", "target_choice")
+    class FactsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    CURVE_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    TARGET_CHOICE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: float
+    facts: _containers.ScalarMap[str, float]
+    curve: _containers.RepeatedScalarFieldContainer[float]
+    parameters: _struct_pb2.Struct
+    target_choice: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., facts: _Optional[_Mapping[str, float]] = ..., curve: _Optional[_Iterable[float]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., target_choice: _Optional[str] = ...) -> None: ...
 
 class ResolvedTarget(_message.Message):
     __slots__ = ("class_index", "class_name", "score", "output", "scores", "description", "detection", "scale")
@@ -960,14 +995,16 @@ class ListMethodsRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class ListMethodsResponse(_message.Message):
-    __slots__ = ("methods", "presets", "profiles")
+    __slots__ = ("methods", "presets", "measures", "profiles")
     METHODS_FIELD_NUMBER: _ClassVar[int]
     PRESETS_FIELD_NUMBER: _ClassVar[int]
+    MEASURES_FIELD_NUMBER: _ClassVar[int]
     PROFILES_FIELD_NUMBER: _ClassVar[int]
     methods: _containers.RepeatedCompositeFieldContainer[Method]
     presets: _containers.RepeatedCompositeFieldContainer[Preprocessing]
+    measures: _containers.RepeatedCompositeFieldContainer[Measure]
     profiles: _containers.RepeatedCompositeFieldContainer[Profile]
-    def __init__(self, methods: _Optional[_Iterable[_Union[Method, _Mapping]]] = ..., presets: _Optional[_Iterable[_Union[Preprocessing, _Mapping]]] = ..., profiles: _Optional[_Iterable[_Union[Profile, _Mapping]]] = ...) -> None: ...
+    def __init__(self, methods: _Optional[_Iterable[_Union[Method, _Mapping]]] = ..., presets: _Optional[_Iterable[_Union[Preprocessing, _Mapping]]] = ..., measures: _Optional[_Iterable[_Union[Measure, _Mapping]]] = ..., profiles: _Optional[_Iterable[_Union[Profile, _Mapping]]] = ...) -> None: ...
 
 class Profile(_message.Message):
     __slots__ = ("name", "summary", "layer", "explains", "steps", "deviations")
@@ -991,6 +1028,28 @@ class Profile(_message.Message):
     steps: _containers.RepeatedScalarFieldContainer[str]
     deviations: _containers.ScalarMap[str, str]
     def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., layer: _Optional[str] = ..., explains: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ..., deviations: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class Measure(_message.Message):
+    __slots__ = ("name", "summary", "documentation", "parameters", "better")
+    class Better(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        BETTER_UNSPECIFIED: _ClassVar[Measure.Better]
+        BETTER_HIGHER: _ClassVar[Measure.Better]
+        BETTER_LOWER: _ClassVar[Measure.Better]
+    BETTER_UNSPECIFIED: Measure.Better
+    BETTER_HIGHER: Measure.Better
+    BETTER_LOWER: Measure.Better
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTATION_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    BETTER_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    summary: str
+    documentation: str
+    parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
+    better: Measure.Better
+    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., documentation: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., better: _Optional[_Union[Measure.Better, str]] = ...) -> None: ...
 
 class Method(_message.Message):
     __slots__ = ("name", "summary", "documentation", "parameters", "needs_gradients", "support", "many_passes")

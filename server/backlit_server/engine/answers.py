@@ -56,6 +56,7 @@ class Looked:
 
     Of methods of many passes: how far they have come, facts by name with a value a row, and whether they were cut
     short by the time limit. Of several layers made one map: those layers; `steps` are what was done to make it.
+    `measurements` are those of each row, where any were asked for.
     """
 
     rows: Sequence[Row]
@@ -69,6 +70,7 @@ class Looked:
     short: bool = False
     layers: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
+    measurements: Sequence[Sequence[pb.Measurement]] = ()
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def respond(
                 status=status,
                 note=NOTES[status],
                 facts={name: float(values[k]) for name, values in looked.facts.items()},
+                measurements=looked.measurements[k] if looked.measurements else (),
             )
         yield response, list(rendered.heatmaps)
 

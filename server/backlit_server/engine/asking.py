@@ -70,8 +70,13 @@ def _batch(model: OpenModel, cut: Cut | None, made: Mapping[str, Array], row: Me
     together = model.batching[0]
     if cut and row.asks and HEAD_ASKS.issuperset(row.asks):
         return min(HEAD_ROWS, max(1, RUN_BYTES // made[cut.layer].nbytes)) if cut.rows_tile and together else 1
+    return images_at_once(model, made)
+
+
+def images_at_once(model: OpenModel, made: Mapping[str, Array]) -> int:
+    """How many images go into one run of the network."""
     nbytes = made[model.anatomy.inputs[0].name].nbytes
-    return min(ROWS, max(1, RUN_BYTES // nbytes)) if together else 1
+    return min(ROWS, max(1, RUN_BYTES // nbytes)) if model.batching[0] else 1
 
 
 def _image(at: Sitting) -> Array:

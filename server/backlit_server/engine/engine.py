@@ -1,5 +1,6 @@
 """The engine: questions in, explanations out, one backbone run for all targets of an image."""
 
+import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 from importlib import metadata
@@ -15,6 +16,7 @@ from backlit_server.engine.choices import chosen_layer, explaining
 from backlit_server.engine.combining import Combination, combined
 from backlit_server.engine.frames import Frames, frames
 from backlit_server.engine.inputs import checked, image_size, images_in, pieces
+from backlit_server.engine.measuring import Bench, measured
 from backlit_server.engine.models import Backbone, OpenModel
 from backlit_server.engine.opening import Models
 from backlit_server.engine.parting import parted
@@ -68,7 +70,10 @@ class Engine:
         turns = list(pieces(inputs, model.anatomy.inputs, lambda: together and model.batching[0]))
         for left, (first, feeds) in zip(range(len(turns), 0, -1), turns, strict=True):
             until = started + (end - started) / left
-            for looked in self._looks(question, model, feeds, lambda image, first=first: frame(first + image), until):
+            bench = Bench(
+                question.wording, model, feeds, lambda image, first=first: frame(first + image), prepared, _again
+            )
+            for looked in measured(self._looks(question, model, feeds, bench.frame, until), bench):
                 yield from respond(looked, first, maker) if looked else (None,)
             started = time.monotonic()
 
@@ -104,6 +109,14 @@ class Engine:
         images = views(made, scores, frame, wording.boxes)
         asked = (rows if wording.row.needs_seed else rows_of_images)(question.targets, images)
         yield from _seen(wording, model, parts, made, asked, until)
+
+
+def _again(wording: Wording, model: OpenModel, feeds: Tensors, row: Row) -> np.ndarray:
+    """The heatmap of a question for other inputs, those of one image, or by another model."""
+    parts = Combination(_backbones(wording, model), wording.versions, wording.fusion)
+    *_, last = _seen(wording, model, parts, feeds | parts.backbones[0].session.run(feeds), [row], math.inf)
+    assert last is not None
+    return last.heatmaps[0]
 
 
 def _backbones(wording: Wording, model: OpenModel) -> Sequence[Backbone]:

@@ -23,6 +23,10 @@ class Frame:
         """Boxes (..., x_min, y_min, x_max, y_max) of the input as they lie in what was sent."""
         return boxes / np.tile(self.scale, 2) + np.tile(self.start, 2)
 
+    def to_input(self, boxes: np.ndarray) -> np.ndarray:
+        """Boxes (..., x_min, y_min, x_max, y_max) of what was sent as they lie in the input."""
+        return (boxes - np.tile(self.start, 2)) * np.tile(self.scale, 2)
+
 
 Frames = Callable[[int], Frame]
 """The frame of an image of the question, by its index."""

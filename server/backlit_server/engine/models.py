@@ -33,12 +33,14 @@ from backlit_server.graph import (
     narrowed,
     pruned,
     scaled,
+    shuffled,
     taken,
     with_outputs,
 )
 from backlit_server.methods import DEFAULT_METHOD, IMAGE, METHODS, PENULTIMATE, Method
 from backlit_server.methods.profiles import DEFAULT_PROFILE, PROFILES
 
+MOST_SHUFFLED = 4  # models with shuffled weights, kept open likewise
 MOST_SCORES = 8  # other tensors of a model that are explained and kept open; the one opened first goes first
 
 
@@ -81,6 +83,7 @@ class OpenModel:
         self._open = partial(runtime.open, folder=folder)
         self._look = partial(OpenModel, runtime=runtime, folder=folder, batch=batch)
         self._explaining: dict[tuple[str, str], OpenModel] = {}
+        self._shuffled: dict[tuple[int, int], OpenModel] = {}
         self._batch = batch
         self._backbones: dict[str, Backbone] = {}
         self._together: dict[tuple[str, ...], tuple[Backbone, ...]] = {}
@@ -106,6 +109,16 @@ class OpenModel:
             self._explaining[key] = made
         found = self._explaining[key]
         return found if own else found.explaining("", scale)
+
+    def shuffled(self, layers: int, seed: int) -> "OpenModel":
+        """The same model with the weights of its last layers shuffled."""
+        key = (layers, seed)
+        if key not in self._shuffled:
+            made = self._look(shuffled(self._graph, self.anatomy.scores.name, layers, seed), scores=self.anatomy.scores)
+            if len(self._shuffled) == MOST_SHUFFLED:
+                del self._shuffled[next(iter(self._shuffled))]
+            self._shuffled[key] = made
+        return self._shuffled[key]
 
     def backbone(self, method: str, layer: str) -> Backbone:
         """What a method needs of the forward pass, at a tensor or node by name ("": the default layer)."""

@@ -121,6 +121,12 @@ def prepare(pictures: Sequence[bytes | np.ndarray], by: Recipe, expected: ImageI
     return np.ascontiguousarray(images, expected.dtype)
 
 
+def black(by: Recipe, expected: ImageInput) -> np.ndarray:
+    """What the model takes where a picture is black: (channels, 1, 1)."""
+    pixel = 0 * by.mean if np.issubdtype(expected.dtype, np.integer) else -by.mean / by.std
+    return np.broadcast_to(pixel, (1 if by.color == "GREY" else 3,)).reshape(-1, 1, 1)
+
+
 def _open(picture: bytes | np.ndarray) -> Image.Image:
     if isinstance(picture, np.ndarray):
         return _from_pixels(picture)

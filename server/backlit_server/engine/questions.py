@@ -18,11 +18,20 @@ from backlit_server.engine.versions import AS_IT_IS, AUGMENTED, Version
 from backlit_server.engine.wanted import BEST, Wanted, read_target
 from backlit_server.methods import DEFAULT_METHOD, Method
 from backlit_server.methods.fusing import FUSIONS
+from backlit_server.methods.measures import bind_measure
 from backlit_server.methods.profiles import DEFAULT_PROFILE, SCORES, Rendering, profile
 from backlit_server.methods.variations import WEIGHINGS
 
 REMEMBERED = 256  # questions
 EXPLAINED = {told: scale for scale, told in SCALES.items()} | {pb.Question.SCALE_SCORE: SCORES}
+
+
+@dataclass(frozen=True)
+class AskedMeasure:
+    """A measure by name, with all its parameters."""
+
+    name: str
+    parameters: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,7 @@ class Wording:
     rendering: Rendering
     preprocessing: pb.Preprocessing | None
     time_limit: float
+    measures: tuple[AskedMeasure, ...]
 
     @property
     def row(self) -> Method:
@@ -98,6 +108,7 @@ def _wording(question: bytes) -> Wording:
         rendering=read_rendering(asked.rendering, conventions.finish(method)),
         preprocessing=asked.preprocessing if asked.HasField("preprocessing") else None,
         time_limit=_time_limit(asked.time_limit),
+        measures=tuple(_measure(one) for one in asked.measures),
     )
 
 
@@ -134,6 +145,10 @@ FUSIONS_TOLD: Mapping[int, str] = {
     pb.Question.FUSION_PRODUCT: "product",
     pb.Question.FUSION_TANH_MAX: "tanh-max",
 }
+
+
+def _measure(asked: pb.MeasureRequest) -> AskedMeasure:
+    return AskedMeasure(asked.name, bind_measure(asked.name, json_format.MessageToDict(asked.parameters)))
 
 
 def _time_limit(seconds: float) -> float:

@@ -23,5 +23,6 @@ from backlit_server.graph.seeding.named import SEEDINGS as SEEDINGS
 from backlit_server.graph.seeding.named import taken as taken
 from backlit_server.graph.seeding.seeded import Seeded as Seeded
 from backlit_server.graph.seeding.seeded import seeded as seeded
+from backlit_server.graph.shuffling import shuffled as shuffled
 from backlit_server.graph.spelling.annotations import annotate as annotate
 from backlit_server.graph.spelling.rewritten import Arithmetic as Arithmetic

@@ -1,0 +1,156 @@
+"""Finished heatmaps measured: a measure is driven as a method of many passes is, by passes of its own."""
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BadQuestion, NotExplainable
+from backlit_server.engine.answers import Looked
+from backlit_server.engine.asking import images_at_once
+from backlit_server.engine.frames import Frames
+from backlit_server.engine.inputs import alone
+from backlit_server.engine.models import OpenModel
+from backlit_server.engine.pictures import Recipe, black, recipe
+from backlit_server.engine.probabilities import probability_of
+from backlit_server.engine.questions import AskedMeasure, Wording
+from backlit_server.engine.sitting import Sitting
+from backlit_server.engine.targets import Row, seeds
+from backlit_server.methods.asking import drive
+from backlit_server.methods.head_probing import of_targets
+from backlit_server.methods.measures import MEASURES
+from backlit_server.methods.measures.measuring import Effort, Heatmaps, Measured, ShuffledHeatmap, Subject
+
+Array = np.ndarray
+Tensors = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What measures are made with. `feeds` are the model's inputs of all images of the run, `frame` tells where each
+    lies in what was sent, `prepared` how a picture became the input; `again` is the question asked again, of a model
+    with the inputs of one image, for one row.
+    """
+
+    wording: Wording
+    model: OpenModel
+    feeds: Tensors
+    frame: Frames
+    prepared: Recipe | None
+    again: Callable[[Wording, OpenModel, Tensors, Row], Array]
+
+    def black(self) -> Array:
+        """What the model takes where a picture is black."""
+        image, declared = self.model.image, self.wording.preprocessing
+        assert image is not None
+        if not (self.prepared or declared):
+            raise BadQuestion(
+                "nobody said which values of these arrays are black: send pictures, declare how pictures are prepared "
+                "for this model, or fill with zero, mean or blur"
+            )
+        return black(self.prepared or recipe(declared, image), image)
+
+
+def measured(looks: Iterator[Looked | None], bench: Bench) -> Iterator[Looked | None]:
+    """The looks of a question, the finished ones with what is measured of them; None after each further pass."""
+    if bench.wording.measures and bench.model.image is None:
+        raise NotExplainable("measures hide parts of the image, and the model's input is not one image")
+    for looked, seconds in _timed(looks):
+        if looked is None or looked.progress < 1 or not bench.wording.measures:
+            yield looked
+        elif looked.heatmaps.ndim != len(("row", "height", "width")):
+            raise BadQuestion(f"{bench.wording.method} gives no single heatmap, so there is nothing to measure")
+        else:
+            found = []
+            for number in range(len(looked.rows)):
+                found.append((yield from _of_one(looked, number, seconds, bench)))  # noqa: PERF401 - no comprehension can yield
+            yield replace(looked, measurements=found)
+
+
+def _timed(looks: Iterator[Looked | None]) -> Iterator[tuple[Looked | None, float]]:
+    """Each look with the seconds of this thread's time that a row of it took: others may have their turn between."""
+    spent = 0.0
+    while True:
+        started = time.perf_counter()
+        try:
+            looked = next(looks)
+        except StopIteration:
+            return
+        spent += time.perf_counter() - started
+        yield looked, spent / len(looked.rows) if looked else 0
+        spent = 0.0 if looked and looked.progress == 1 else spent
+
+
+def _of_one(looked: Looked, number: int, seconds: float, bench: Bench) -> Generator[None, None, list[pb.Measurement]]:
+    """All that is measured of one row."""
+    row = looked.rows[number]
+    feeds = alone(bench.feeds, bench.model.anatomy.inputs, row.image)
+    sitting = Sitting(bench.model, None, feeds | bench.model.forward(feeds), [row], images_at_once(bench.model, feeds))
+    subject, answer = _subject(looked, number, seconds, sitting, bench), _answering(sitting, row, bench)
+    found = []
+    for asked in bench.wording.measures:
+        for said in drive(MEASURES[asked.name].measure(subject, **asked.parameters), answer):
+            if isinstance(said, Measured):
+                found.append(_message(asked, said, bench.wording))
+            else:
+                yield None
+    return found
+
+
+def _subject(looked: Looked, number: int, seconds: float, sitting: Sitting, bench: Bench) -> Subject:
+    scores = sitting.made[sitting.scores]
+    (seed,) = seeds(sitting.asked, scores.shape[1:], scores.dtype)
+    ratings: dict[str, Callable[[Array, Array], Array]] = {
+        "probability": probability_of(bench.model.anatomy.scores),
+        "score": of_targets,
+    }
+    passes = looked.passes
+    return Subject(
+        heatmap=looked.heatmaps[number],
+        image=sitting.maps(sitting.image),
+        seed=seed,
+        scores=scores,
+        rated=lambda scores, score: ratings[score](scores, seed[None])[:, 0],
+        black=bench.black,
+        located=lambda box: tuple(bench.frame(looked.rows[number].image).to_input(np.array(box)).tolist()),
+        batch=sitting.batch,
+        effort=Effort(passes.forward, passes.backward, passes.head, seconds),
+    )
+
+
+def _answering(sitting: Sitting, row: Row, bench: Bench) -> Callable[[Any], Array]:
+    """Heatmaps by asking the question again, of other images or of another model; the rest as for methods."""
+    first = row._replace(image=0)
+
+    def feeds(image: Array) -> Tensors:
+        return {sitting.image: sitting.native(sitting.image, image[None])}
+
+    def again(model: OpenModel, images: Array) -> Array:
+        found = [bench.again(bench.wording, model, feeds(image), first) for image in images]
+        return np.stack(found)
+
+    answers: dict[type, Callable[[Any], Array]] = {
+        Heatmaps: lambda ask: again(bench.model, ask.images),
+        ShuffledHeatmap: lambda ask: again(bench.model.shuffled(ask.layers, ask.seed), ask.image),
+    }
+    return lambda ask: answers.get(type(ask), sitting.answer)(ask)
+
+
+def _message(asked: AskedMeasure, found: Measured, wording: Wording) -> pb.Measurement:
+    told = pb.Measurement(name=asked.name, value=found.value, facts=found.facts, curve=found.curve)
+    told.parameters.update({k: list(v) if isinstance(v, tuple) else v for k, v in asked.parameters.items()})
+    told.target_choice = ", ".join(_choice(target) for target in wording.targets) or "top 1"
+    return told
+
+
+def _choice(target: pb.Target) -> str:
+    """How a target was chosen, in words."""
+    kind = target.WhichOneof("kind") or ""
+    value = getattr(target, kind)
+    return f"{CHOICES.get(kind, kind)} {value}" if isinstance(value, int | str) else CHOICES.get(kind, kind)
+
+
+CHOICES = {"class_index": "class", "class_name": "class", "top": "top"}
