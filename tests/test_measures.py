@@ -77,7 +77,8 @@ def test_drop_increase_and_gain_are_those_of_a_naive_loop(fill: str, keep: float
     """As L-CAM masks: min-max at low resolution, bilinear enlargement, the weakest pixels dropped."""
     heatmap = rng.normal(size=(3, 4))
     mask = resize((heatmap - heatmap.min()) / np.ptp(heatmap), SIZE)
-    mask[mask < np.sort(mask, None)[int(mask.size * (1 - keep))]] = 0
+    for pixel in sorted(range(mask.size), key=lambda p: (mask.flat[p], p))[: int(mask.size * (1 - keep))]:
+        mask.flat[pixel] = 0
     hidden = np.empty_like(X)
     for c in range(3):
         for i in range(SIZE[0]):
@@ -195,9 +196,8 @@ def test_imputation_solves_the_equations_of_road(share: float, size: tuple[int, 
 
 def test_road_is_half_the_difference_of_removing_the_least_and_the_most_relevant():
     ranks = stats.rankdata(-SHARES).reshape(SIZE) - 1
-    made = []
-    for removed in (ranks < 0.3 * SHARES.size, ranks >= 0.7 * SHARES.size):
-        made.append(softmax(linear(exactly_imputed(X[0], ~removed)[None]))[0, 1])
+    removed = ranks < 0.3 * SHARES.size, SHARES.size - 1 - ranks < 0.3 * SHARES.size
+    made = [softmax(linear(exactly_imputed(X[0], ~where)[None]))[0, 1] for where in removed]
     found = measured("road", SHARES, shares=[0.3], noise=0)
     assert np.isclose(found.facts["most relevant removed"], made[0], atol=1e-3)
     assert np.isclose(found.facts["least relevant removed"], made[1], atol=1e-3)
@@ -215,7 +215,7 @@ IN_LOWER_RIGHT = [8, 5, 16, 12]
         (IN_LOWER_RIGHT, 0, 1, 0),
         ([0, 0, 10, 12], 4, 0, 4.5),  # the hottest pixel is that of column 14
         ([0, 0, 10, 12], 5, 1, 4.5),
-        ([0, 0, 11.5, 2.5], 4.5, 0, np.hypot(3, 3)),
+        ([0, 0, 11.5, 2.5], 4, 0, np.hypot(3, 3)),
     ],
 )
 def test_pointing_game_asks_how_far_the_hottest_pixel_is_from_the_box(box, tolerance, hit, away):
@@ -307,7 +307,7 @@ def test_ranks_are_compared_as_spearman_does():
     def answer(ask: ShuffledHeatmap) -> np.ndarray:
         return other[None]
 
-    expected = stats.spearmanr(SHARES, other, axis=None).statistic
+    expected = np.corrcoef(stats.rankdata(SHARES), stats.rankdata(other))[0, 1]
     assert np.isclose(measured("randomisation", SHARES, answer, layers=[1]).value, expected)
 
 
@@ -342,7 +342,7 @@ def test_every_measure_is_documented_and_has_defaults(name: str):
         ("average-drop", {"fill": "pink"}, "fill must be one of zero, black, mean, blur, not 'pink'"),
         ("average-drop", {"keep": 1.5}, "keep must be"),
         ("insertion", {"steps": 0}, "steps must be"),
-        ("road", {"shares": "most"}, "shares must be a list of numbers"),
+        ("road", {"shares": "most"}, "shares must be .* numbers from 0 to 1, at least one, not 'most'"),
         ("road", {"shares": [0.1, 2]}, "shares must be"),
         ("randomisation", {"layers": [0]}, "layers must be"),
         ("randomisation", {"layers": []}, "layers must be"),

@@ -59,7 +59,10 @@ class ExplanationService(services.ExplanationServiceServicer):
     async def ListMethods(self, request: pb.ListMethodsRequest, context: Context) -> pb.ListMethodsResponse:
         support = await asyncio.to_thread(self._support, request.model) if request.model else {}
         return pb.ListMethodsResponse(
-            methods=listing.methods(support), presets=listing.presets(), profiles=listing.profiles()
+            methods=listing.methods(support),
+            measures=listing.measures(),
+            presets=listing.presets(),
+            profiles=listing.profiles(),
         )
 
     def _support(self, reference: str) -> dict[str, pb.MethodSupport]:

@@ -1,4 +1,4 @@
-"""METHODS, PRESETS and PROFILES as ListMethods tells them."""
+"""METHODS, MEASURES, PRESETS and PROFILES as ListMethods tells them."""
 
 import inspect
 import json
@@ -8,6 +8,7 @@ from google.protobuf import json_format, struct_pb2
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_server.methods import METHODS, Method, Parameter
+from backlit_server.methods.measures import MEASURES, Measure
 from backlit_server.methods.presets import PRESETS, Preset
 from backlit_server.methods.profiles import PROFILES, Profile
 
@@ -15,6 +16,10 @@ from backlit_server.methods.profiles import PROFILES, Profile
 def methods(support: dict[str, pb.MethodSupport]) -> list[pb.Method]:
     """Every method; `support` says by name whether the model that was named can answer."""
     return [_method(name, row, support.get(name)) for name, row in METHODS.items()]
+
+
+def measures() -> list[pb.Measure]:
+    return [_measure(name, row) for name, row in MEASURES.items()]
 
 
 def presets() -> list[pb.Preprocessing]:
@@ -34,6 +39,16 @@ def _method(name: str, row: Method, support: pb.MethodSupport | None) -> pb.Meth
         needs_gradients=row.needs_gradients,
         many_passes=row.many_passes,
         support=support,
+    )
+
+
+def _measure(name: str, row: Measure) -> pb.Measure:
+    return pb.Measure(
+        name=name,
+        summary=row.summary,
+        documentation=row.documentation,
+        parameters=[_parameter(p) for p in row.parameters],
+        better=f"BETTER_{row.better.upper()}",
     )
 
 

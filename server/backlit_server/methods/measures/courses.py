@@ -20,8 +20,8 @@ def insertion(of: Subject, *, steps: Steps = 20, fill: Fill = "blur", score: Sco
     The area under the curve over the share of pixels, by trapezoids. Petsiuk et al., RISE, 2018, section 4.2, who go a
     row of pixels a step (steps=224 for their images). Equally relevant pixels come in their order.
     """
-    ranks = ranked(of)
-    return (yield from _course(of, lambda shares: ranks < shares, filled(of, fill), steps, score))
+    places = ranked(of)
+    return (yield from _course(of, lambda share: places < share * places.size, filled(of, fill), steps, score))
 
 
 def deletion(of: Subject, *, steps: Steps = 20, fill: Fill = "zero", score: Score = "probability") -> Measuring:
@@ -29,8 +29,8 @@ def deletion(of: Subject, *, steps: Steps = 20, fill: Fill = "zero", score: Scor
 
     As insertion, the other way. Petsiuk et al., RISE, 2018, section 4.2.
     """
-    ranks = ranked(of)
-    return (yield from _course(of, lambda shares: ranks >= shares, filled(of, fill), steps, score))
+    places = ranked(of)
+    return (yield from _course(of, lambda share: places >= share * places.size, filled(of, fill), steps, score))
 
 
 def _course(of: Subject, shown: Callable[[Array], Array], hidden: Array, steps: int, score: Score) -> Measuring:
@@ -43,8 +43,8 @@ def _course(of: Subject, shown: Callable[[Array], Array], hidden: Array, steps: 
 
 
 def ranked(of: Subject) -> Array:
-    """The place of each pixel (H, W) when the most relevant come first, from 0 up to but without 1."""
+    """The place of each pixel (H, W) when the most relevant come first, from 0."""
     order = np.argsort(-resize(of.heatmap, of.size), None, kind="stable")
-    ranks = np.zeros(of.size)
-    ranks.flat[order] = np.arange(order.size) / order.size
-    return ranks
+    places = np.empty(of.size, int)
+    places.flat[order] = np.arange(order.size)
+    return places

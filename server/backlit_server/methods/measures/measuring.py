@@ -11,6 +11,28 @@ from typing import Annotated, Any, Literal
 from backlit_server.methods.asking import Array, Ask
 from backlit_server.methods.parameters import Range
 
+
+@dataclass(frozen=True)
+class Each:
+    """One number or more, all of a range."""
+
+    range: Range
+
+    def __str__(self) -> str:
+        return f"{self.range}, at least one"
+
+    def checked(self, convert: Callable[[Any], tuple[float, ...]]) -> Callable[[Any], tuple[float, ...]]:
+        """The conversion, for such numbers alone."""
+
+        def within(given: Any) -> tuple[float, ...]:
+            values = convert(given)
+            if not values or any(value not in self.range for value in values):
+                raise ValueError(values)
+            return values
+
+        return within
+
+
 Share = Annotated[float, Range(0, 1)]
 Fill = Literal["zero", "black", "mean", "blur"]
 Score = Literal["probability", "score"]

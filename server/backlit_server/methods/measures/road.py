@@ -1,20 +1,23 @@
 """ROAD: pixels are removed and made up from their neighbours, so that no hole tells where they were."""
 
+from typing import Annotated
+
 import numpy as np
 
 from backlit_server.methods.asking import Array, Scores, batches
 from backlit_server.methods.measures.courses import ranked
 from backlit_server.methods.measures.imputation import imputed
-from backlit_server.methods.measures.measuring import Measured, Measuring, Score, Share, Subject
-from backlit_server.methods.parameters import Seed
+from backlit_server.methods.measures.measuring import Each, Measured, Measuring, Score, Share, Subject
+from backlit_server.methods.parameters import Range, Seed
 
+Shares = Annotated[tuple[float, ...], Each(Range(0, 1))]
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def road(
     of: Subject,
     *,
-    shares: tuple[float, ...] = SHARES,
+    shares: Shares = SHARES,
     noise: Share = 0.01,
     seed: Seed = 0,
     score: Score = "probability",
@@ -25,11 +28,11 @@ def road(
     relevant removed"), the curve their difference at each share. Rong et al., A Consistent and Efficient Evaluation
     Strategy for Attribution Methods, 2022; joined in one number as pytorch-grad-cam's ROADCombined does.
     """
-    draw, ranks = np.random.default_rng(seed), ranked(of)
-    removed = np.stack([ranks < share for share in shares] + [ranks >= 1 - share for share in shares])
+    draw, places = np.random.default_rng(seed), ranked(of)
+    removed = [order < share * order.size for order in (places, places.size - 1 - places) for share in shares]
     ratings = np.zeros(len(removed))
     for part in batches(len(removed), of.batch):
-        ratings[part] = of.rated((yield Scores(without(of.image, removed[part], noise, draw))), score)
+        ratings[part] = of.rated((yield Scores(without(of.image, np.stack(removed[part]), noise, draw))), score)
     most, least = ratings.reshape(2, -1)
     facts = {"most relevant removed": float(most.mean()), "least relevant removed": float(least.mean())}
     return Measured(float((least - most).mean() / 2), facts, tuple(((least - most) / 2).tolist()))

@@ -8,6 +8,7 @@ from backlit_server.methods.asking import Array, Scores, batches
 from backlit_server.methods.measures.drops import TINY
 from backlit_server.methods.measures.masking import Normalisation, mask_of, masked
 from backlit_server.methods.measures.measuring import (
+    Each,
     Fill,
     Heatmaps,
     Measured,
@@ -20,6 +21,7 @@ from backlit_server.methods.measures.measuring import (
 from backlit_server.methods.parameters import Range, Seed
 
 Samples = Annotated[int, Range(1, 10_000)]
+Layers = Annotated[tuple[int, ...], Each(Range(1, 10_000))]
 Sign = Literal["signed", "absolute"]
 
 
@@ -58,9 +60,7 @@ def adcc(of: Subject, *, fill: Fill = "zero", score: Score = "probability") -> M
     return Measured(3 / sum(1 / term for term in terms) if min(terms) > TINY else 0.0, facts)
 
 
-def randomisation(
-    of: Subject, *, layers: tuple[int, ...] = (1, 2, 4, 8), values: Sign = "signed", seed: Seed = 0
-) -> Measuring:
+def randomisation(of: Subject, *, layers: Layers = (1, 2, 4, 8), values: Sign = "signed", seed: Seed = 0) -> Measuring:
     """Model randomisation: how alike the heatmap stays when the last layers of weights are shuffled, one after another.
 
     The mean rank correlation of the heatmap with those by models whose last 1, 2, 4, ... layers have their weights
