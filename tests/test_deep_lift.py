@@ -113,7 +113,8 @@ def test_what_elements_get_adds_up_to_what_the_output_gained(name: str):
     after, was = (plain.values(canonical(net), ["y"], {"x": value})[0] for value in (x, before))
     got, gained = shares(net, x, seed, 0.3, -0.2)
     assert np.allclose(gained, (seed * (after - was)).sum((1, 2, 3)), rtol=1e-4, atol=1e-4)
-    assert np.allclose(got.sum((1, 2, 3)), gained, rtol=1e-3, atol=1e-3)
+    rounding = 1e-4 * abs(got).sum((1, 2, 3)).max()  # shares of both signs that nearly cancel
+    assert np.allclose(got.sum((1, 2, 3)), gained, rtol=1e-3, atol=rounding)
 
 
 @pytest.mark.parametrize("name", NODES)

@@ -171,6 +171,7 @@ METHODS: dict[str, Method] = {
     "gradient-x-input": Method(gradients.gradient_x_input, at=IMAGE),
     "guided-backprop": Method(gradients.guided_backprop, SALIENCY, at=IMAGE, rules="guided"),
     "deconvnet": Method(gradients.deconvnet, SALIENCY, at=IMAGE, rules="deconvnet"),
+    "guided-grad-cam": Method(variations.guided_grad_cam, SALIENCY, asks=(Gradients, HeadGradients)),
     "full-grad": Method(
         gradients.full_grad,
         ("Whether the implicit biases of activations count: what they give off the line of their slope.",),

@@ -10,8 +10,10 @@ import numpy as np
 
 from backlit_proto.errors import BadQuestion
 from backlit_server.methods import cam
-from backlit_server.methods.asking import Array, HeadGradients, Outcome, Steps
+from backlit_server.methods.asking import Array, Gradients, HeadGradients, Outcome, Steps
+from backlit_server.methods.gradients import Reduction, saliency
 from backlit_server.methods.principal import first_direction
+from backlit_server.methods.scaling import resize
 
 Weighing = Literal["grad-cam", "grad-cam++", "hires-cam", "grad-cam-elementwise", "layer-cam", "xgrad-cam"]
 WEIGHINGS: Mapping[str, Any] = {
@@ -75,3 +77,17 @@ def summands(weights: str, features: Array, grads: Array) -> Array:
     count, channels, height, width = grads.shape
     apart = (np.broadcast_to(maps, grads.shape).reshape(-1, 1, height, width) for maps in (features, grads))
     return WEIGHINGS[weights](*apart).reshape(count, channels, height, width)
+
+
+def guided_grad_cam(
+    image: Array, features: Array, seeds: Array, *, channels: Reduction = "max", signed: bool = False
+) -> Steps:
+    """Guided Grad-CAM: the edges of guided backpropagation, where Grad-CAM finds the target.
+
+    Guided gradients at the image, times the positive part of Grad-CAM at the layer, enlarged to the image: bilinear, as
+    the paper has it. Selvaraju et al., Grad-CAM, 2017, section 3.2.
+    """
+    guided = yield Gradients(image, seeds, "guided")
+    grads = yield HeadGradients(features, seeds)
+    where = resize(cam.grad_cam(features, grads).clip(0), image.shape[2:])
+    return Outcome(saliency(guided * where[:, None], channels=channels, signed=signed))
