@@ -22,6 +22,8 @@ CONVOLUTIONS = ("Conv", "ConvTranspose", "DeformConv")
 
 def explaining(model: OpenModel, wording: Wording) -> OpenModel:
     """The model with what is explained as its scores: the file's own output is a probability where it ends in one."""
+    if wording.row.of == LAYER:
+        return model.neurons(wording.layer or wording.scores)
     asked = model.explaining(wording.scores)
     about = asked.anatomy.scores
     if wording.scale != OUTPUT:

@@ -18,12 +18,14 @@ from backlit_server.engine.runtime import Runtime, Session
 from backlit_server.engine.trial import batches
 from backlit_server.graph import (
     NARROW,
+    NEURONS,
     SEEDINGS,
     Cut,
     Recipe,
     Scores,
     Seeded,
     annotate,
+    as_neurons,
     canonical,
     cut,
     examine,
@@ -37,7 +39,7 @@ from backlit_server.graph import (
     taken,
     with_outputs,
 )
-from backlit_server.methods import DEFAULT_METHOD, IMAGE, METHODS, PENULTIMATE, Method
+from backlit_server.methods import DEFAULT_METHOD, IMAGE, LAYER, METHODS, PENULTIMATE, Method
 from backlit_server.methods.profiles import DEFAULT_PROFILE, PROFILES
 
 MOST_SHUFFLED = 4  # models with shuffled weights, kept open likewise
@@ -103,10 +105,7 @@ class OpenModel:
         key = ("", scale) if own else (scores, "")
         if key not in self._explaining:
             graph, found = scaled(self._graph, self.anatomy.scores, scale) if own else (self._graph, scores)
-            made = self._look(graph, scores=found)
-            if len(self._explaining) == MOST_SCORES:
-                del self._explaining[next(iter(self._explaining))]
-            self._explaining[key] = made
+            self._remember(key, self._look(graph, scores=found))
         found = self._explaining[key]
         return found if own else found.explaining("", scale)
 
@@ -120,12 +119,28 @@ class OpenModel:
             self._shuffled[key] = made
         return self._shuffled[key]
 
+    def neurons(self, layer: str) -> "OpenModel":
+        """The same model with the neurons of a layer, by tensor or node name, as its scores ("": the default layer)."""
+        name = layer or self.anatomy.default_layer
+        if not name:
+            raise NotExplainable(f"this model has no layer to look at: {self.anatomy.default_layer_reason}")
+        name = next((node.output[0] for node in self._graph.graph.node if node.name == name), name)
+        if (name, NEURONS) not in self._explaining:
+            about = as_neurons(self.explaining(name).anatomy.scores, self.anatomy.views.get(name))
+            self._remember((name, NEURONS), self._look(self._graph, scores=about))
+        return self._explaining[name, NEURONS]
+
+    def _remember(self, key: tuple[str, str], model: "OpenModel") -> None:
+        if len(self._explaining) == MOST_SCORES:
+            del self._explaining[next(iter(self._explaining))]
+        self._explaining[key] = model
+
     def backbone(self, method: str, layer: str) -> Backbone:
         """What a method needs of the forward pass, at a tensor or node by name ("": the default layer)."""
         row = METHODS[method]
         image = self._image(method) if row.needs_image else ""
         if row.at == IMAGE:
-            layer = self._at_image(method, layer, image)
+            layer = image if row.of == LAYER else self._at_image(method, layer, image)
         if row.at == PENULTIMATE:
             layer = layer or self.anatomy.penultimate
         if not row.needs_layer:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from backlit_proto.errors import BadQuestion
-from backlit_server.engine import classes, detection, segmentation, similarity
+from backlit_server.engine import classes, detection, neurons, segmentation, similarity
 from backlit_server.engine.targets import NO_CLASS, Row
 from backlit_server.engine.views import View
 from backlit_server.engine.wanted import (
@@ -22,7 +22,15 @@ from backlit_server.engine.wanted import (
     Similar,
     Wanted,
 )
-from backlit_server.graph.reading.tasks import CLASSIFICATION, DETECTION, EMBEDDING, OTHER, REGRESSION, SEGMENTATION
+from backlit_server.graph.reading.tasks import (
+    CLASSIFICATION,
+    DETECTION,
+    EMBEDDING,
+    NEURONS,
+    OTHER,
+    REGRESSION,
+    SEGMENTATION,
+)
 
 
 def rows(wanted: Sequence[Wanted], views: Iterable[View]) -> list[Row]:
@@ -193,6 +201,7 @@ TOPS: dict[str, Callable[[int, View], list[Row]]] = {
     REGRESSION: _output,
     EMBEDDING: _no_default,
     OTHER: _no_default,
+    NEURONS: neurons.most_active,
 }
 CLASSES: dict[str, Callable[[int, View], Row]] = {
     CLASSIFICATION: classes.one_class,
@@ -201,7 +210,9 @@ CLASSES: dict[str, Callable[[int, View], Row]] = {
     REGRESSION: _component,
     EMBEDDING: _component,
     OTHER: _no_classes,
+    NEURONS: neurons.channel,
 }
+MASKS: dict[str, Callable[[Masked, View], Row]] = {NEURONS: neurons.masked}
 KINDS: dict[type, Callable[..., list[Row]]] = {
     int: _class,
     str: _top,
@@ -209,7 +220,7 @@ KINDS: dict[type, Callable[..., list[Row]]] = {
     Element: _element,
     Near: lambda wanted, view: [detection.nearest_box(wanted, view)],
     Kept: lambda wanted, view: [detection.kept_box(wanted, view)],
-    Masked: lambda wanted, view: [segmentation.masked(wanted, view)],
+    Masked: lambda wanted, view: [MASKS.get(view.about.task.kind, segmentation.masked)(wanted, view)],
     Similar: lambda wanted, view: [similarity.similarity(wanted, view)],
     Combined: _combination,
     Contrasted: _contrast,

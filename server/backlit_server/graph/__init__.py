@@ -15,7 +15,9 @@ from backlit_server.graph.prune import pruned as pruned
 from backlit_server.graph.prune import with_outputs as with_outputs
 from backlit_server.graph.reading.layers import Layer as Layer
 from backlit_server.graph.reading.linear import linear_weights as linear_weights
+from backlit_server.graph.reading.neurons import as_neurons as as_neurons
 from backlit_server.graph.reading.scores import Scores as Scores
+from backlit_server.graph.reading.tasks import NEURONS as NEURONS
 from backlit_server.graph.recording.formula import with_formula as with_formula
 from backlit_server.graph.scale import scaled as scaled
 from backlit_server.graph.seeding.named import NARROW as NARROW

@@ -67,7 +67,7 @@ class Method:
     `at`: where its features and grads are, at a LAYER that can be chosen, at the PENULTIMATE one unless another is
     chosen, or at the IMAGE. `rules` names the seeding: the rules that gradients are made by, or what else leads from a
     seed to what the formula takes. `asks`: what a method of many passes may ask for. `forwards`: how often a formula
-    has the network computed for a target.
+    has the network computed for a target. `of`: whose gradients they are, if not the scores': those of a LAYER.
     """
 
     formula: Formula
@@ -77,6 +77,7 @@ class Method:
     rules: str = ""
     asks: tuple[type, ...] = ()
     forwards: int = 1
+    of: str = ""
 
     @functools.cached_property
     def needs(self) -> tuple[str, ...]:
@@ -169,6 +170,15 @@ METHODS: dict[str, Method] = {
     "fem": Method(principal.fem),
     "saliency": Method(gradients.saliency, SALIENCY, at=IMAGE),
     "gradient-x-input": Method(gradients.gradient_x_input, at=IMAGE),
+    "neuron-gradient": Method(
+        gradients.neuron_gradient,
+        (
+            "What is told of a pixel's channels: each of them, the largest (max), their mean, or their sum.",
+            SALIENCY[1],
+        ),
+        at=IMAGE,
+        of=LAYER,
+    ),
     "guided-backprop": Method(gradients.guided_backprop, SALIENCY, at=IMAGE, rules="guided"),
     "deconvnet": Method(gradients.deconvnet, SALIENCY, at=IMAGE, rules="deconvnet"),
     "guided-grad-cam": Method(variations.guided_grad_cam, SALIENCY, asks=(Gradients, HeadGradients)),

@@ -18,7 +18,9 @@ Composite = Literal[
     "epsilon-alpha2-beta1-flat",
     "excitation-backprop",
 ]
+EachOr = Literal["each", "max", "mean", "sum"]
 OVER_CHANNELS: Mapping[str, Callable[[Any], Any]] = {
+    "each": lambda g: g,
     "max": lambda g: g.max(1),
     "mean": lambda g: g.mean(1),
     "sum": lambda g: g.sum(1),
@@ -29,6 +31,15 @@ def saliency(grads: Any, *, channels: Reduction = "max", signed: bool = False) -
     """Saliency: how strongly each pixel moves the target, the largest |g| of its channels.
 
     max_c |g_c|. Simonyan et al., Deep Inside Convolutional Networks, 2014, section 3.1.
+    """
+    return OVER_CHANNELS[channels](grads if signed else abs(grads))
+
+
+def neuron_gradient(grads: Any, *, channels: EachOr = "sum", signed: bool = True) -> Any:
+    """Neuron gradient: how each pixel moves a neuron of any tensor, a channel's mean, or a mask of its places.
+
+    d(neuron)/dx. The question's layer names the tensor, its targets the neurons: a number is a channel, an element one
+    neuron, a mask of a channel some of its places; without any it is the channel that is most active.
     """
     return OVER_CHANNELS[channels](grads if signed else abs(grads))
 

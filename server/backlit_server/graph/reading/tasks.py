@@ -13,6 +13,7 @@ SEGMENTATION = "segmentation"
 REGRESSION = "regression"
 EMBEDDING = "embedding"
 OTHER = "other"
+NEURONS = "neurons"  # of an inner tensor that a question looks at
 SIGMOID = "Sigmoid"
 # How far from a division its norm may be computed, in nodes.
 NEAR = 8
