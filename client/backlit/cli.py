@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from backlit import commands, features, weighing
+from backlit import commands, embedding, features, weighing
 from backlit.doctor import doctor
 from backlit.grammar import declarations
 from backlit.server import Server, connect
@@ -165,6 +165,7 @@ def _parameter(text: str) -> tuple[str, object]:
 COMMANDS = {
     "explain": (commands.explain, "write what the model looked at as pictures", _explain),
     "features": (features.features, "write the values of a layer as a picture, one map a channel", features.arguments),
+    "embed":   (embedding.embed, "draw a set of pictures where a layer puts them", embedding.arguments),
     "weights": (weighing.weights, "list the layers that have weights, or draw those of one", weighing.arguments),
     "upload":  (commands.upload,  "store a model and show its card", _upload),
     "models":  (commands.models,  "list the stored models", _nothing),
