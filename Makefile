@@ -32,6 +32,7 @@ lint: $(READY_TO_LINT) ## what no test sees: style, types, layers, the contract,
 bench: $(READY) ## the figures, each paired with its yardstick
 	$(BIN)/python tests/bench/bench_explain.py
 	$(BIN)/python tests/bench/bench_gradient.py
+	$(BIN)/python tests/bench/bench_again.py
 	$(BIN)/python tests/bench/bench_server.py
 	$(BIN)/python tests/bench/bench_channel.py
 	$(BIN)/python tests/bench/bench_models.py

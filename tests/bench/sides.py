@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as backlit-server does it
 
 import argparse
 import sys
@@ -26,6 +27,7 @@ from pairs import serve
 
 TARGET = "top5"
 METHOD = "grad-cam"
+ROWS = 16  # images a run of a method that runs the network again and again, in the engine
 
 
 def images(batch: int) -> np.ndarray:
@@ -46,6 +48,26 @@ def engine(store: Path, batch: int, digest: str) -> Callable[[], object]:
     bare = Engine(store, "cpu", len(os.sched_getaffinity(0)))
     question = pb.Question(model=digest, method=METHOD, targets=[pb.Target(top=int(TARGET.removeprefix("top")))])
     request = pb.ExplainRequest(question=question, inputs={"": to_tensor(images(batch))})
+    tensors = [to_array(tensor) for tensor in tensors_in(request)]
+    return lambda: list(bare.explain(request, tensors))
+
+
+def plain_again(model: Path, count: int, _detail: str) -> Callable[[], object]:
+    """ONNX Runtime at its defaults on so many images, in batches as large as the engine's."""
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    feed = {session.get_inputs()[0].name: images(ROWS)}
+    return lambda: [session.run(None, feed) for _ in range(count // ROWS)]
+
+
+def engine_again(store: Path, count: int, detail: str) -> Callable[[], object]:
+    """The bare engine with a method of so many runs; `detail` is the digest, the method, and its parameter."""
+    from backlit_server.engine.engine import Engine
+
+    digest, method, parameter = detail.split()
+    bare = Engine(store, "cpu", len(os.sched_getaffinity(0)))
+    question = pb.Question(model=digest, method=method, targets=[pb.Target(class_index=0)])
+    question.parameters.update({parameter: count})
+    request = pb.ExplainRequest(question=question, inputs={"": to_tensor(images(1))})
     tensors = [to_array(tensor) for tensor in tensors_in(request)]
     return lambda: list(bare.explain(request, tensors))
 
@@ -75,7 +97,14 @@ RULES = {
     "lrp epsilon": lrp_epsilon(),
     "lrp z-plus": lrp_z_plus(),
 }
-SIDES = {"plain": plain, "gradient": gradient, "engine": engine, "server": server}
+SIDES = {
+    "plain": plain,
+    "plain again": plain_again,
+    "gradient": gradient,
+    "engine": engine,
+    "engine again": engine_again,
+    "server": server,
+}
 
 
 def main() -> None:
