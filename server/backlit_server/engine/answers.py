@@ -14,25 +14,8 @@ from backlit_server.engine.pictures import Recipe
 from backlit_server.engine.questions import Wording
 from backlit_server.engine.rendering import pixels, render
 from backlit_server.engine.targets import Row, resolved
+from backlit_server.engine.verdicts import NOTES, OK, judge, judge_untargeted
 from backlit_server.graph import Arithmetic
-
-NOTES = {
-    pb.HEATMAP_STATUS_OK: "",
-    pb.HEATMAP_STATUS_ALL_NONPOSITIVE: (
-        "no place at this layer speaks for the target; ask for a class the model finds more likely, or look at the "
-        "negative values"
-    ),
-    pb.HEATMAP_STATUS_CONSTANT: "all places count alike, so the map says nothing; ask at an earlier layer",
-    pb.HEATMAP_STATUS_GUARDED: (
-        "features below zero break this method's assumption: where its denominator vanished, the place was left out; "
-        "compare with layer-cam or hires-cam"
-    ),
-    pb.HEATMAP_STATUS_NOT_FINITE: "the map holds infinity or NaN: the model overflows on this input",
-    pb.HEATMAP_STATUS_PARTIAL: (
-        "the time limit came first: this is what was known by then; allow more time, or ask for fewer passes"
-    ),
-}
-
 
 REMEMBERED = 256  # provenances
 MOST_BYTES = 4 << 20  # of heatmaps in one response, so that a caller who reads slowly holds up little
@@ -56,7 +39,8 @@ class Looked:
 
     Of methods of many passes: how far they have come, facts by name with a value a row, and whether they were cut
     short by the time limit. Of several layers made one map: those layers; `steps` are what was done to make it.
-    `measurements` are those of each row, where any were asked for.
+    `measurements` are those of each row, where any were asked for. `causes` are the statuses that were known before the
+    maps were looked at.
     """
 
     rows: Sequence[Row]
@@ -71,6 +55,7 @@ class Looked:
     layers: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
     measurements: Sequence[Sequence[pb.Measurement]] = ()
+    causes: Sequence[pb.HeatmapStatus] = ()
 
 
 @dataclass(frozen=True)
@@ -89,8 +74,7 @@ def respond(
     looked: Looked, first_image: int, maker: Maker
 ) -> Iterator[tuple[pb.ExplainResponse, Sequence[np.ndarray]]]:
     """The responses for what one run found, each with the heatmaps that belong into it, one a row."""
-    seeded = maker.wording.row.needs_seed
-    statuses = judge(looked) if seeded else [pb.HEATMAP_STATUS_OK] * len(looked.rows)
+    statuses = _statuses(looked, maker.wording)
     step = _rows_at_once(looked.heatmaps.shape[1:], maker)
     for start in range(0, len(looked.rows), step):
         part = slice(start, start + step)
@@ -121,24 +105,14 @@ def _rows_at_once(shape: tuple[int, ...], maker: Maker) -> int:
     return max(1, MOST_BYTES // (4 * height * width * math.prod(shape[:-2])))
 
 
-def judge(looked: Looked) -> list[pb.HeatmapStatus]:
-    """What there is to say about each raw map: never a silent black map."""
-    flat = looked.heatmaps.reshape(len(looked.rows), -1)
-    # Plain numbers from here on: for five maps they are quicker than arrays.
-    extremes = zip(flat.min(1).tolist(), flat.max(1).tolist(), looked.guarded.tolist(), strict=True)
-    found = [_verdict(low, high, guarded, single=flat.shape[1] == 1) for low, high, guarded in extremes]
-    short = {pb.HEATMAP_STATUS_OK: pb.HEATMAP_STATUS_PARTIAL} if looked.short else {}
+def _statuses(looked: Looked, wording: Wording) -> list[pb.HeatmapStatus]:
+    """What there is to say about each raw map."""
+    causes = looked.causes or [OK] * len(looked.rows)
+    if not wording.row.needs_seed:
+        return judge_untargeted(looked.heatmaps, causes)
+    found = judge(looked.heatmaps, looked.guarded, causes, wording.rendering)
+    short = {OK: pb.HEATMAP_STATUS_PARTIAL} if looked.short else {}
     return [short.get(status, status) for status in found]
-
-
-def _verdict(low: float, high: float, guarded: float, single: bool) -> pb.HeatmapStatus:
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return pb.HEATMAP_STATUS_NOT_FINITE
-    if guarded:
-        return pb.HEATMAP_STATUS_GUARDED
-    if low == high and not single:
-        return pb.HEATMAP_STATUS_CONSTANT
-    return pb.HEATMAP_STATUS_ALL_NONPOSITIVE if high <= 0 else pb.HEATMAP_STATUS_OK
 
 
 def _provenance(looked: Looked, maker: Maker, steps: tuple[str, ...]) -> pb.Provenance:

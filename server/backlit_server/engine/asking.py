@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from backlit_server.engine.answers import Looked
+from backlit_server.engine.causes import Ran, causes
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.probabilities import probability_of
 from backlit_server.engine.questions import Wording
@@ -45,24 +46,25 @@ def asked_looks(
         now = time.monotonic()
         if isinstance(said, Partial) and now >= until:
             steps.close()
-            yield _looked(at, said, progress=1, short=True)
+            yield _looked(at, row, said, progress=1, short=True)
             return
         if isinstance(said, Outcome):
-            yield _looked(at, said, progress=1)
+            yield _looked(at, row, said, progress=1)
         elif said is None or now - shown < EVERY or said.progress >= 1:  # who has come to the end says so at once
             yield None
         else:
             shown = now
-            yield _looked(at, said, progress=said.progress)
+            yield _looked(at, row, said, progress=said.progress)
 
 
-def _looked(at: Sitting, said: Partial | Outcome, progress: float, short: bool = False) -> Looked:
+def _looked(at: Sitting, row: Method, said: Partial | Outcome, progress: float, short: bool = False) -> Looked:
     rows = at.asked
     facts = {name: np.broadcast_to(values, len(rows)) for name, values in said.facts.items()}
     guarded = facts.pop("guarded", np.zeros(len(rows)))
     layer = at.cut.layer if at.cut else at.image
     digest = hashlib.sha256("".join(at.digests).encode()).hexdigest()
-    return Looked(rows, said.heatmaps, guarded, layer, digest, at.passes, progress, facts, short)
+    why = causes(Ran(at.model, at.cut, at.made, rows[0].image), row, rows, said.heatmaps) if progress == 1 else ()
+    return Looked(rows, said.heatmaps, guarded, layer, digest, at.passes, progress, facts, short, why)
 
 
 def _batch(model: OpenModel, cut: Cut | None, made: Mapping[str, Array], row: Method) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.engine.answers import Looked, Passes
 from backlit_server.engine.models import Backbone, OpenModel
+from backlit_server.engine.verdicts import OK
 from backlit_server.engine.versions import AVERAGED, Version
 from backlit_server.graph.reading.tasks import DETECTION, SEGMENTATION
 from backlit_server.methods.fusing import fused
@@ -81,7 +82,8 @@ def _whole(looks: Iterator[Looked | None]) -> Generator[None, None, Looked]:
     first = finals[0]
     rows = [row for one in finals for row in one.rows]
     heatmaps, guarded = (np.concatenate(a) for a in zip(*((one.heatmaps, one.guarded) for one in finals), strict=True))
-    return replace(first, rows=rows, heatmaps=heatmaps, guarded=guarded, facts={})
+    why = [cause for one in finals for cause in one.causes]
+    return replace(first, rows=rows, heatmaps=heatmaps, guarded=guarded, causes=why, facts={})
 
 
 def _one(found: Sequence[Sequence[Looked]], fusion: str) -> Looked:
@@ -106,6 +108,7 @@ def _one(found: Sequence[Sequence[Looked]], fusion: str) -> Looked:
         graph_digest=hashlib.sha256("".join(one.graph_digest for one in every).encode()).hexdigest(),
         passes=sum((one.passes for one in every), runs_shared),
         short=any(one.short for one in every),
+        causes=[same[0] if len(set(same)) == 1 else OK for same in zip(*(one.causes for one in every), strict=True)],
         layers=tuple(one.layer for one in found[0]) if len(means) > 1 else (),
         steps=steps,
     )

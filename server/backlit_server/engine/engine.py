@@ -12,6 +12,7 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.engine.answers import Looked, Maker, Passes, respond
 from backlit_server.engine.asking import asked_looks
+from backlit_server.engine.causes import Ran, causes
 from backlit_server.engine.choices import chosen_layer, explaining
 from backlit_server.engine.combining import Combination, combined
 from backlit_server.engine.frames import Frames, frames
@@ -172,10 +173,12 @@ def _forward_only(
     tensors = {"scores": made[model.anatomy.scores.name]}
     if layer:
         tensors["features"] = model.values(layer, made[layer], len(tensors["scores"]))
-    heatmaps = row.formula(*(tensors[name] for name in row.needs), **wording.parameters)
+    with np.errstate(all="ignore"):  # the status says what overflows
+        heatmaps = row.formula(*(tensors[name] for name in row.needs), **wording.parameters)
     first = {r.image: r for r in reversed(asked)}
     rows = [first[image] for image in range(len(heatmaps))]
-    yield Looked(rows, heatmaps, np.zeros(len(rows)), layer, backbone.session.digest, Passes(forward=1))
+    why = causes(Ran(model, backbone.cut, made), row, rows, heatmaps)
+    yield Looked(rows, heatmaps, np.zeros(len(rows)), layer, backbone.session.digest, Passes(forward=1), causes=why)
 
 
 def _through_head(wording: Wording, model: OpenModel, cut: Cut, made: Tensors, asked: list[Row]) -> Iterator[Looked]:
@@ -187,7 +190,8 @@ def _through_head(wording: Wording, model: OpenModel, cut: Cut, made: Tensors, a
     passes = PASSES[wording.row.at](targets, wording.row.forwards)
     for chosen, found in (_tiled if cut.rows_tile else _one_by_one)(head.session, crossing, asked, scores):
         heatmaps, guarded = found.pop("heatmap"), found.pop("guarded", np.zeros(len(chosen)))
-        yield Looked(chosen, heatmaps, guarded, cut.layer, head.digest, passes, facts=found)
+        why = causes(Ran(model, cut, made, asked[0].image), wording.row, chosen, heatmaps)
+        yield Looked(chosen, heatmaps, guarded, cut.layer, head.digest, passes, facts=found, causes=why)
 
 
 PASSES = {

@@ -24,6 +24,7 @@ from backlit_server.graph import (
     Recipe,
     Scores,
     Seeded,
+    activation_of,
     annotate,
     as_neurons,
     canonical,
@@ -282,6 +283,11 @@ class OpenModel:
     def session(self, graph: onnx.ModelProto) -> Session:
         """A session of a graph that was made from this model."""
         return self._open(graph)
+
+    @functools.cached_property
+    def made_by(self) -> str:
+        """The softmax or sigmoid whose result the scores are, "" where they are none's."""
+        return activation_of(self._graph, self.anatomy.scores.name)
 
     @functools.cached_property
     def batching(self) -> tuple[bool, str]:

@@ -106,13 +106,14 @@ class Sitting:
         seeds = seeds.astype(self.made[self.scores].dtype)
         found = []
         for part in batches(images, max(1, self.batch // targets) if cut.rows_tile else 1):
-            some = {name: _of(array, part, images) for name, array in crossing.items()}
+            some = {name: part_of(array, part, images) for name, array in crossing.items()}
             rows = seeds[part.start * targets : part.stop * targets]
             found += _tiled(head.session, some, rows, targets) if cut.rows_tile else _apart(head.session, some, rows)
         return np.concatenate(found)
 
 
-def _of(array: Array, part: slice, images: int) -> Array:
+def part_of(array: Array, part: slice, images: int) -> Array:
+    """The rows of a tensor that belong to some of its images."""
     each = len(array) // images
     return array[part.start * each : part.stop * each]
 

@@ -64,14 +64,21 @@ def first_direction(features: np.ndarray) -> np.ndarray:
     if height * width <= channels:
         along = _first(places @ turned)
     else:
-        along = (places @ np.linalg.eigh(turned @ places)[1][:, :, -1:])[:, :, 0]
+        along = (places @ _components(turned @ places)[1][:, :, -1:])[:, :, 0]
     return _more_for_more(along, places).reshape(count, height, width)
 
 
 def _first(products: np.ndarray) -> np.ndarray:
     """The first component of things whose products (n, things, things) are given."""
-    sizes, components = np.linalg.eigh(products)
+    sizes, components = _components(products)
     return components[:, :, -1] * np.sqrt(np.maximum(sizes[:, -1:], 0))
+
+
+def _components(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues, ascending, and eigenvectors of symmetric matrices; NaN of those that hold infinity or NaN."""
+    finite = np.isfinite(matrices).all((1, 2), keepdims=True)
+    sizes, components = np.linalg.eigh(np.where(finite, matrices, 0))
+    return np.where(finite[:, 0], sizes, np.nan), np.where(finite, components, np.nan)
 
 
 def _more_for_more(along: np.ndarray, places: np.ndarray) -> np.ndarray:

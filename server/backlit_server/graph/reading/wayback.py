@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from onnx import ModelProto
+
 from backlit_server.graph.reading.layers import permutation
-from backlit_server.graph.reading.wiring import Wiring
+from backlit_server.graph.reading.wiring import Wiring, wiring
 
 ACTIVATIONS = frozenset(("LogSoftmax", "Sigmoid", "Softmax"))
 # What may stand between the activation and the output: the values pass unchanged.
@@ -56,6 +58,11 @@ def origin(wires: Wiring, output: str) -> Origin:
     if maker is None or maker.op_type not in ACTIVATIONS or not wires.float(name):
         return stop
     return Origin(maker.input[0], maker.op_type, name, selection, order)
+
+
+def activation_of(model: ModelProto, name: str) -> str:
+    """The activation that made a tensor's values, "" where there is none."""
+    return origin(wiring(model), name).activation
 
 
 def _turned(order: tuple[int, ...], perm: tuple[int, ...]) -> tuple[int, ...]:
