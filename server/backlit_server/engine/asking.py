@@ -64,7 +64,7 @@ def _looked(at: Sitting, row: Method, said: Partial | Outcome, progress: float, 
     layer = at.cut.layer if at.cut else at.image
     digest = hashlib.sha256("".join(at.digests).encode()).hexdigest()
     why = causes(Ran(at.model, at.cut, at.made, rows[0].image), row, rows, said.heatmaps) if progress == 1 else ()
-    return Looked(rows, said.heatmaps, guarded, layer, digest, at.passes, progress, facts, short, why)
+    return Looked(rows, said.heatmaps, guarded, layer, digest, at.passes, progress, facts, short, causes=why)
 
 
 def _batch(model: OpenModel, cut: Cut | None, made: Mapping[str, Array], row: Method) -> int:
