@@ -3,11 +3,11 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from onnx import ModelProto, shape_inference
+from onnx import GraphProto, ModelProto, shape_inference
 
 from backlit_proto.errors import BadQuestion
 from backlit_server.graph.recording.sym import Sym
-from backlit_server.graph.recording.tape import Tape, kinds_of
+from backlit_server.graph.recording.tape import Tape
 
 
 def with_formula(
@@ -38,11 +38,17 @@ def _recorded(tape: Tape, t: str | tuple[str, ...]) -> Sym | tuple[Sym, ...]:
 
 def _typed(model: ModelProto, names: Collection[str]) -> ModelProto:
     """A copy of the model that says the types of these tensors."""
-    known = dict(kinds_of(model.graph))
     copy = ModelProto()
     copy.CopyFrom(model)
-    inferred = copy if all(name in known for name in names) else shape_inference.infer_shapes(copy, data_prop=True)
-    lost = [name for name in names if name not in dict(kinds_of(inferred.graph))]
-    if lost:
+    inferred = shape_inference.infer_shapes(copy, data_prop=True) if _untyped(copy.graph, names) else copy
+    if lost := _untyped(inferred.graph, names):
         raise BadQuestion(f"the model has no tensor {', '.join(map(repr, lost))}")
     return inferred
+
+
+def _untyped(graph: GraphProto, names: Collection[str]) -> list[str]:
+    """Those of which the graph does not say what tensors they are."""
+    values = (*graph.value_info, *graph.output, *graph.input)
+    told = {value.name for value in values if value.type.WhichOneof("value") == "tensor_type"}
+    told.update(tensor.name for tensor in graph.initializer)
+    return [name for name in names if name not in told]
