@@ -118,12 +118,42 @@ def read_partials(response: pb.ExplainResponse) -> Iterator[Partial]:
     """The heatmaps of one message of the stream."""
     provenance = _provenance(response.provenance)
     for message in response.explanations:
-        yield Partial(response.progress, read_explanation(message, provenance))
+        for explanation in read_explanations(message, provenance):
+            yield Partial(response.progress, explanation)
 
 
 def read_finals(responses: Iterable[pb.ExplainResponse]) -> list[Explanation]:
     """The final heatmaps among the answers, in their order."""
     return [partial.explanation for response in responses for partial in read_partials(response) if partial.final]
+
+
+def read_explanations(message: pb.Explanation, provenance: Provenance) -> Iterator[Explanation]:
+    """From the wire: one explanation, or one a class where a message holds the maps of several."""
+    whole = read_explanation(message, provenance)
+    if not message.HasField("classes"):
+        yield whole
+        return
+    told, notes = message.classes, dict(message.classes.notes)
+    facts = {name: to_array(values).tolist() for name, values in told.facts.items()}
+    values = [to_array(tensor).tolist() for tensor in (told.scores, told.outputs, told.statuses)]
+    words = {status: word(pb.HeatmapStatus, status) for status in set(values[2])}
+    for k, (heatmap, score, output, status) in enumerate(zip(whole.heatmap, *values, strict=True)):
+        yield Explanation(
+            heatmap=heatmap,
+            image=whole.image,
+            method=whole.method,
+            layer=whole.layer,
+            target=told.first + k,
+            name=told.names[k] if told.names else "",
+            score=score,
+            output=output,
+            status=words[status],
+            note=notes.get(status, ""),
+            provenance=provenance,
+            scores=whole.scores,
+            facts={name: values[k] for name, values in facts.items()},
+            scale=whole.scale,
+        )
 
 
 def read_explanation(message: pb.Explanation, provenance: Provenance) -> Explanation:

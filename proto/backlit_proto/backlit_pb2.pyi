@@ -863,16 +863,36 @@ class Explanation(_message.Message):
     def __init__(self, heatmap: _Optional[_Union[Tensor, _Mapping]] = ..., image: _Optional[int] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., layer: _Optional[str] = ..., method: _Optional[str] = ..., status: _Optional[_Union[HeatmapStatus, str]] = ..., note: _Optional[str] = ..., facts: _Optional[_Mapping[str, float]] = ..., layers: _Optional[_Iterable[str]] = ..., measurements: _Optional[_Iterable[_Union[Measurement, _Mapping]]] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ...) -> None: ...
 
 class Classes(_message.Message):
-    __slots__ = ("first", "scores", "outputs", "statuses")
+    __slots__ = ("first", "scores", "outputs", "statuses", "notes", "names", "facts")
+    class NotesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: str
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[str] = ...) -> None: ...
+    class FactsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Tensor
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
     FIRST_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     STATUSES_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
     first: int
-    scores: _containers.RepeatedScalarFieldContainer[float]
-    outputs: _containers.RepeatedScalarFieldContainer[float]
-    statuses: _containers.RepeatedScalarFieldContainer[HeatmapStatus]
-    def __init__(self, first: _Optional[int] = ..., scores: _Optional[_Iterable[float]] = ..., outputs: _Optional[_Iterable[float]] = ..., statuses: _Optional[_Iterable[_Union[HeatmapStatus, str]]] = ...) -> None: ...
+    scores: Tensor
+    outputs: Tensor
+    statuses: Tensor
+    notes: _containers.ScalarMap[int, str]
+    names: _containers.RepeatedScalarFieldContainer[str]
+    facts: _containers.MessageMap[str, Tensor]
+    def __init__(self, first: _Optional[int] = ..., scores: _Optional[_Union[Tensor, _Mapping]] = ..., outputs: _Optional[_Union[Tensor, _Mapping]] = ..., statuses: _Optional[_Union[Tensor, _Mapping]] = ..., notes: _Optional[_Mapping[int, str]] = ..., names: _Optional[_Iterable[str]] = ..., facts: _Optional[_Mapping[str, Tensor]] = ...) -> None: ...
 
 class Measurement(_message.Message):
     __slots__ = ("name", "value", "facts", "curve", "parameters", "target_choice")

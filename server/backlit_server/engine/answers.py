@@ -75,11 +75,11 @@ def respond(
 ) -> Iterator[tuple[pb.ExplainResponse, Sequence[np.ndarray]]]:
     """The responses for what one run found, each with the heatmaps that belong into it, one a row."""
     statuses = _statuses(looked, maker.wording)
-    step = _rows_at_once(looked.heatmaps.shape[1:], maker)
+    step = rows_at_once(looked.heatmaps.shape[1:], maker)
     for start in range(0, len(looked.rows), step):
         part = slice(start, start + step)
         rendered = render(looked.heatmaps[part], maker.wording.rendering, maker.input_size)
-        response = pb.ExplainResponse(progress=looked.progress, provenance=_provenance(looked, maker, rendered.steps))
+        response = pb.ExplainResponse(progress=looked.progress, provenance=provenance(looked, maker, rendered.steps))
         shape = pb.Tensor(data_type=data_type_of(rendered.heatmaps.dtype), shape=rendered.heatmaps.shape[1:])
         for k, (row, status) in enumerate(zip(looked.rows[part], statuses[part], strict=True), start):
             response.explanations.add(
@@ -97,7 +97,7 @@ def respond(
         yield response, list(rendered.heatmaps)
 
 
-def _rows_at_once(shape: tuple[int, ...], maker: Maker) -> int:
+def rows_at_once(shape: tuple[int, ...], maker: Maker) -> int:
     """How many finished heatmaps fit into a response."""
     if maker.wording.rendering.size == "layer":
         return max(1, MOST_BYTES // (4 * math.prod(shape)))
@@ -115,7 +115,7 @@ def _statuses(looked: Looked, wording: Wording) -> list[pb.HeatmapStatus]:
     return [short.get(status, status) for status in found]
 
 
-def _provenance(looked: Looked, maker: Maker, steps: tuple[str, ...]) -> pb.Provenance:
+def provenance(looked: Looked, maker: Maker, steps: tuple[str, ...]) -> pb.Provenance:
     wording = maker.wording
     steps = looked.steps + steps
     parameters = tuple(wording.parameters.items())

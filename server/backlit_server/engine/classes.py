@@ -27,14 +27,22 @@ def best_classes(count: int, view: View) -> list[Row]:
     return _rows([int(i) for i in best[np.lexsort((best, -scores[best]))]], view)
 
 
+def all_classes(view: View) -> tuple[np.ndarray, np.ndarray]:
+    """The scores of all classes, and the model's own outputs for them."""
+    return _by_class(view), _outputs(view)
+
+
 def _by_class(view: View) -> np.ndarray:
     scores = view.scores.reshape(-1)
     return np.concatenate([2 * view.about.even - scores, scores]) if view.about.binary else scores
 
 
+def _outputs(view: View) -> np.ndarray:
+    return np.concatenate([1 - view.outputs, view.outputs]) if view.about.binary else view.outputs
+
+
 def _rows(indices: list[int], view: View) -> list[Row]:
-    outputs = np.concatenate([1 - view.outputs, view.outputs]) if view.about.binary else view.outputs
-    values = zip(indices, _by_class(view)[indices].tolist(), outputs[indices].tolist(), strict=True)
+    values = zip(indices, _by_class(view)[indices].tolist(), _outputs(view)[indices].tolist(), strict=True)
     return [Row(view.image, *_seed(i, view), i, score, output, view.about.name) for i, score, output in values]
 
 

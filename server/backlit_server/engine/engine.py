@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from backlit_server.engine.causes import Ran, causes
 from backlit_server.engine.choices import chosen_layer, explaining
 from backlit_server.engine.combining import Combination, combined
 from backlit_server.engine.frames import Frames, frames
+from backlit_server.engine.heads import through_head
 from backlit_server.engine.inputs import checked, image_size, images_in, pieces
 from backlit_server.engine.measuring import Bench, measured
 from backlit_server.engine.models import Backbone, OpenModel
@@ -23,20 +24,15 @@ from backlit_server.engine.opening import Models
 from backlit_server.engine.parting import parted
 from backlit_server.engine.pictures import Recipe, prepare, recipe
 from backlit_server.engine.questions import Question, Wording, read_question
-from backlit_server.engine.runtime import Runtime, Session
+from backlit_server.engine.runtime import Runtime
+from backlit_server.engine.stacks import Stack, class_head, product, respond_stack, stacked
 from backlit_server.engine.target_kinds import rows, rows_of_images
-from backlit_server.engine.targets import Row, narrow_seeds, seeds
-from backlit_server.engine.views import views
-from backlit_server.graph import Cut
-from backlit_server.graph.method import SEED
-from backlit_server.graph.narrow import CLASSES
-from backlit_server.graph.tiling import TARGETS, WHOLE
-from backlit_server.methods import IMAGE, LAYER
+from backlit_server.engine.targets import Row
+from backlit_server.engine.views import View, views
 
 PACKAGES = ("backlit", "numpy", "onnx", "onnxruntime-gpu", "onnxruntime")
 Tensors = dict[str, np.ndarray]
 Answer = tuple[pb.ExplainResponse, Sequence[np.ndarray]]
-HEAD_BYTES = 32 << 20  # of repeated features in one run of a head: more targets go in several runs
 
 
 class Engine:
@@ -74,8 +70,12 @@ class Engine:
             bench = Bench(
                 question.wording, model, feeds, lambda image, first=first: frame(first + image), prepared, _again
             )
-            for looked in measured(self._looks(question, model, feeds, bench.frame, until), bench):
-                yield from respond(looked, first, maker) if looked else (None,)
+            if question.every_class:
+                found = _stacks(question, model, feeds, bench.frame, until)
+            else:
+                found = measured(_looks(question, model, feeds, bench.frame, until), bench)
+            for looked in found:
+                yield from TELL[type(looked)](looked, first, maker)
             started = time.monotonic()
 
     def interrupt(self) -> None:
@@ -94,22 +94,45 @@ class Engine:
         by = recipe(question.wording.preprocessing, model.image)
         return {model.anatomy.inputs[0].name: prepare(question.pictures, by, model.image)}, by
 
-    def _looks(
-        self, question: Question, model: OpenModel, feeds: Tensors, frame: Frames, until: float
-    ) -> Iterator[Looked | None]:
-        wording = question.wording
-        parts = Combination(_backbones(wording, model), wording.versions, wording.fusion)
-        made = feeds | parts.backbones[0].session.run(feeds)
-        scores = model.anatomy.scores
-        count, found = images_in(feeds, model.anatomy.inputs), made[scores.name]
-        if not found.ndim or len(found) != count:
-            raise NotExplainable(
-                f"the scores {scores.name!r} of {count} images have the shape {found.shape}, whose first axis does not "
-                "count images; export the model with a batch axis in its output"
-            )
-        images = views(made, scores, frame, wording.boxes)
-        asked = (rows if wording.row.needs_seed else rows_of_images)(question.targets, images)
-        yield from _seen(wording, model, parts, made, asked, until)
+
+def _looks(
+    question: Question, model: OpenModel, feeds: Tensors, frame: Frames, until: float
+) -> Iterator[Looked | None]:
+    """The maps of all targets of these images."""
+    parts, made = _forward(question.wording, model, feeds)
+    asked = _asked(question, views(made, model.anatomy.scores, frame, question.wording.boxes))
+    return _seen(question.wording, model, parts, made, asked, until)
+
+
+def _stacks(
+    question: Question, model: OpenModel, feeds: Tensors, frame: Frames, until: float
+) -> Iterator[Stack | None]:
+    """The maps of all classes of these images: in one run an image where the head is linear, else by a seed a class."""
+    parts, made = _forward(question.wording, model, feeds)
+    images = views(made, model.anatomy.scores, frame, question.wording.boxes)
+    head = class_head(question.wording, model, parts.backbones[0]) if parts.trivial else None
+    if head is not None:
+        return product(head, question.wording, Ran(model, parts.backbones[0].cut, made), images)
+    looks = _seen(question.wording, model, parts, made, _asked(question, images), until)
+    return stacked(looks, model.anatomy.scores, question.wording)
+
+
+def _forward(wording: Wording, model: OpenModel, feeds: Tensors) -> tuple[Combination, Tensors]:
+    """The layers that are looked at, and all tensors of the forward pass of these images."""
+    parts = Combination(_backbones(wording, model), wording.versions, wording.fusion)
+    made = feeds | parts.backbones[0].session.run(feeds)
+    scores = model.anatomy.scores
+    count, found = images_in(feeds, model.anatomy.inputs), made[scores.name]
+    if not found.ndim or len(found) != count:
+        raise NotExplainable(
+            f"the scores {scores.name!r} of {count} images have the shape {found.shape}, whose first axis does not "
+            "count images; export the model with a batch axis in its output"
+        )
+    return parts, made
+
+
+def _asked(question: Question, images: Iterator[View]) -> list[Row]:
+    return (rows if question.wording.row.needs_seed else rows_of_images)(question.targets, images)
 
 
 def _again(wording: Wording, model: OpenModel, feeds: Tensors, row: Row) -> np.ndarray:
@@ -150,7 +173,7 @@ def _look(
     elif row.needs_seed:
         for cut, some, chosen in parted(backbone, asked):
             tensors = {name: made[name][some] for name in (model.anatomy.scores.name, *cut.crossing)}
-            yield from _through_head(wording, model, cut, tensors, chosen)
+            yield from through_head(wording, model, cut, tensors, chosen)
     else:
         yield from _forward_only(wording, model, backbone, made, asked)
 
@@ -181,66 +204,12 @@ def _forward_only(
     yield Looked(rows, heatmaps, np.zeros(len(rows)), layer, backbone.session.digest, Passes(forward=1), causes=why)
 
 
-def _through_head(wording: Wording, model: OpenModel, cut: Cut, made: Tensors, asked: list[Row]) -> Iterator[Looked]:
-    """The head, for as many rows at once as fit; where its rows cannot be repeated, for one target at a time."""
-    head = model.head(cut, wording.method, wording.parameters, wording.profile)
-    crossing = {name: made[name] for name in cut.crossing}
-    scores = made[model.anatomy.scores.name]
-    targets = len(asked) // len({row.image for row in asked})
-    passes = PASSES[wording.row.at](targets, wording.row.forwards)
-    for chosen, found in (_tiled if cut.rows_tile else _one_by_one)(head.session, crossing, asked, scores):
-        heatmaps, guarded = found.pop("heatmap"), found.pop("guarded", np.zeros(len(chosen)))
-        why = causes(Ran(model, cut, made, asked[0].image), wording.row, chosen, heatmaps)
-        yield Looked(chosen, heatmaps, guarded, cut.layer, head.digest, passes, facts=found, causes=why)
-
-
-PASSES = {
-    LAYER: lambda targets, forwards: Passes(forward=1, head=targets * forwards),
-    IMAGE: lambda targets, forwards: Passes(forward=1 + targets * forwards, backward=targets),
+TELL: dict[type, Callable[..., Iterable[Answer | None]]] = {
+    Looked: respond,
+    Stack: respond_stack,
+    type(None): lambda looked, first_image, maker: (None,),
 }
-"""What an image takes whose scores came of a pass of their own, by where the method looks."""
-
-
-def _tiled(
-    session: Session, crossing: Tensors, asked: list[Row], scores: np.ndarray
-) -> Iterator[tuple[list[Row], Tensors]]:
-    """Runs of as many rows as HEAD_BYTES allow."""
-    images = len(scores)
-    row_bytes = sum(array.nbytes // images for array in crossing.values())
-    for some, part in _portions(images, len(asked) // images, max(1, HEAD_BYTES // max(1, row_bytes))):
-        feeds = {WHOLE + name: array[some] for name, array in crossing.items()}
-        feeds[TARGETS] = np.array([(part.stop - part.start) // (some.stop - some.start)])
-        yield asked[part], _run(session, feeds, asked[part], scores)
-
-
-def _portions(images: int, targets: int, most: int) -> Iterator[tuple[slice, slice]]:
-    """The images and the rows of each run: several images with all their targets, or one with some of them."""
-    step = max(1, most // targets)
-    for image in range(0, images, step):
-        first, last = image * targets, min(image + step, images) * targets
-        for row in range(first, last, most):
-            yield slice(image, last // targets), slice(row, min(row + most, last))
-
-
-def _one_by_one(
-    session: Session, crossing: Tensors, asked: list[Row], scores: np.ndarray
-) -> Iterator[tuple[list[Row], Tensors]]:
-    """One run a target over the whole batch, put back into order: images outer, targets inner."""
-    images = asked[-1].image - asked[0].image + 1
-    targets = len(asked) // images
-    runs = [_run(session, crossing, asked[target::targets], scores) for target in range(targets)]
-    by_image = {name: np.stack([run[name] for run in runs], 1) for name in runs[0]}
-    yield asked, {name: array.reshape(-1, *array.shape[2:]) for name, array in by_image.items()}
-
-
-def _run(session: Session, feeds: Tensors, chosen: list[Row], scores: np.ndarray) -> Tensors:
-    """A run of a head with these rows' seeds; a head that can do with the asked classes gets those alone."""
-    if CLASSES in session.inputs:
-        classes, made = narrow_seeds(chosen, scores.dtype)
-        feeds = feeds | {CLASSES: classes, SEED: made}
-    else:
-        feeds = feeds | {SEED: seeds(chosen, scores.shape[1:], scores.dtype)}
-    return session.run({name: feeds[name] for name in session.inputs})
+"""The answers to what was found by one run."""
 
 
 def _versions() -> dict[str, str]:

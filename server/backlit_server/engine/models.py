@@ -28,6 +28,7 @@ from backlit_server.graph import (
     annotate,
     as_neurons,
     canonical,
+    class_maps,
     cut,
     examine,
     explained,
@@ -92,6 +93,7 @@ class OpenModel:
         self._together: dict[tuple[str, ...], tuple[Backbone, ...]] = {}
         self._seeded: dict[tuple[str, str, str], Seeded] = {}
         self._heads: dict[tuple[str, str | Method, str], Head] = {}
+        self._class_heads: dict[tuple[str, Method, str], Head | None] = {}
         graph = canonical(file)
         self.anatomy = examine(graph, scores)
         # What targets need beside the scores is computed by every forward pass anyway.
@@ -223,6 +225,16 @@ class OpenModel:
             graphs = self._backbones[cut.layer].session.digest + session.digest
             self._heads[key] = Head(session, hashlib.sha256(graphs.encode()).hexdigest())
         return self._heads[key]
+
+    def class_head(self, cut: Cut, row: Method, parameters: Mapping[str, Any]) -> Head | None:
+        """A formula for all classes of one image in one run; None where each class takes a seed."""
+        key = (cut.layer, row, repr(sorted(parameters.items())))
+        if key not in self._class_heads:
+            view, linear = self.anatomy.view_of(cut.layer), self._linear(cut.layer)
+            graph = class_maps(cut, Recipe(row.bound(parameters), row.needs, row.outputs, view, linear))
+            session = self._open(graph) if graph else None
+            self._class_heads[key] = Head(session, session.digest) if session else None
+        return self._class_heads[key]
 
     def head_graph(
         self, cut: Cut, method: str, parameters: Mapping[str, Any], profile: str = DEFAULT_PROFILE

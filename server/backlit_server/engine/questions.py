@@ -15,7 +15,7 @@ from backlit_server.engine.boxes import Convention, read_convention
 from backlit_server.engine.rendering import read_rendering
 from backlit_server.engine.targets import SCALES
 from backlit_server.engine.versions import AS_IT_IS, AUGMENTED, Version
-from backlit_server.engine.wanted import BEST, Wanted, read_target
+from backlit_server.engine.wanted import BEST, Every, Wanted, read_target
 from backlit_server.methods import DEFAULT_METHOD, Method
 from backlit_server.methods.fusing import FUSIONS
 from backlit_server.methods.measures import bind_measure
@@ -70,6 +70,11 @@ class Question:
     inputs: Mapping[str, np.ndarray]
     pictures: tuple[bytes | np.ndarray, ...]
 
+    @property
+    def every_class(self) -> bool:
+        """Whether all classes are asked for, which nothing else then is."""
+        return isinstance(self.targets[0], Every)
+
 
 def read_question(request: pb.ExplainRequest, tensors: Sequence[np.ndarray]) -> Question:
     """The question in a request whose tensors' bytes travelled apart, in the order of tensors_in."""
@@ -77,9 +82,14 @@ def read_question(request: pb.ExplainRequest, tensors: Sequence[np.ndarray]) -> 
         raise BadQuestion("send either inputs (tensors) or pictures, and not none of them")
     wording = _wording(request.question.SerializeToString())
     arrays = iter(tensors)
+    targets = tuple(read_target(target, lambda _: next(arrays)) for target in wording.targets) or (BEST,)
+    if len(targets) > 1 and any(isinstance(target, Every) for target in targets):
+        raise BadQuestion("all classes are asked for in a question of their own: leave out the other targets")
+    if wording.measures and any(isinstance(target, Every) for target in targets):
+        raise BadQuestion("maps of all classes are not measured: name the classes to measure")
     return Question(
         wording=wording,
-        targets=tuple(read_target(target, lambda _: next(arrays)) for target in wording.targets) or (BEST,),
+        targets=targets,
         inputs={name: next(arrays) for name in sorted(request.inputs)},
         pictures=tuple(p.file if p.WhichOneof("form") == "file" else next(arrays) for p in request.pictures),
     )

@@ -46,6 +46,8 @@ def _on_scale(row: Row, view: View) -> Row:
 
 def rows_of_images(wanted: Sequence[Wanted], views: Iterable[View]) -> list[Row]:
     """One row an image, for maps that depend on no target: they need none where the task has no default."""
+    if any(isinstance(target, Every) for target in wanted):
+        raise BadQuestion("this method's map is the same for all classes: leave out the target")
     if any(not isinstance(target, str) or target != BEST for target in wanted):
         return rows(wanted, views)
     return [row for view in views for row in _no_target(view) or rows(wanted, [view])]
@@ -148,8 +150,8 @@ def _words(row: Row) -> str:
     return "a seed" if row.class_index == NO_CLASS else f"class {row.class_index}"
 
 
-def _every(wanted: Every, view: View) -> list[Row]:
-    """One row a class, or one a value of a vector."""
+def all_values(view: View) -> tuple[np.ndarray, np.ndarray]:
+    """The scores of all classes, or all values of a vector, in order, and the model's own outputs for them."""
     if view.about.task.kind not in (CLASSIFICATION, REGRESSION, EMBEDDING) or view.scores.size != max(
         view.scores.shape
     ):
@@ -157,7 +159,11 @@ def _every(wanted: Every, view: View) -> list[Row]:
             f"all classes can be asked for where the scores are one a class; here they are {view.scores.shape} an "
             "image: ask for classes one by one, or for elements"
         )
-    return [_class(index, view)[0] for index in range(2 if view.about.binary else view.scores.size)]
+    return classes.all_classes(view)
+
+
+def _every(wanted: Every, view: View) -> list[Row]:
+    return [_class(index, view)[0] for index in range(len(all_values(view)[0]))]
 
 
 def _output(count: int, view: View) -> list[Row]:

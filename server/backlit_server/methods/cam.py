@@ -51,9 +51,10 @@ def hires_cam(features: Any, grads: Any) -> Any:
 def grad_cam_elementwise(features: Any, grads: Any) -> Any:
     """GradCAMElementWise: HiResCAM with what speaks against the target left out, place by place and map by map.
 
-    sum_k relu(g_k A_k). Gildenblat et al., pytorch-grad-cam, 2021.
+    sum_k relu(g_k A_k). Gildenblat et al., pytorch-grad-cam, 2021. A product is positive where both factors are, or
+    neither is: two weighted sums, which need no room for each product.
     """
-    return (features * grads).clip(0).sum(1)
+    return (features.clip(0) * grads.clip(0)).sum(1) + (features.clip(None, 0) * grads.clip(None, 0)).sum(1)
 
 
 def layer_cam(features: Any, grads: Any) -> Any:

@@ -87,6 +87,9 @@ def completed(answer: pb.ExplainResponse, model: pb.Model) -> pb.ExplainResponse
         target = explanation.target
         if 0 <= target.class_index < len(class_names):
             target.class_name = class_names[target.class_index]
+        told = explanation.classes
+        if class_names and explanation.HasField("classes"):
+            told.names.extend(class_names[told.first : told.first + told.scores.shape[0]])
         target.description = CLASS.sub(lambda found: _named(found, class_names), target.description)
     return answer
 

@@ -20,11 +20,18 @@ def contracted(product: "Sym", axes: list[int] | None) -> "Sym | None":
     factors = [type(product)(product.tape, name) for name in product.tape.factors(product.name)]
     maps = [x for x in factors if x.kind.shape == product.shape]
     weights = [x for x in factors if x.kind.shape == (rows, channels, 1, 1)]
+    if weights and any(x.kind.shape == (1, channels, height, width) for x in factors):
+        return _by_filters(next(x for x in factors if x is not weights[0]), weights[0])
     if not (maps and weights):
         return None
     # In a Reshape, 0 keeps a dimension and -1 is what is left.
     summed = _by_rows(maps[0], weights[0]) if (whole := untiled(maps[0])) is None else _by_images(*whole, weights[0])
     return summed.op("Reshape", [-1, height, width]).declared((rows, height, width))
+
+
+def _by_filters(maps: "Sym", weights: "Sym") -> "Sym":
+    """One image and many rows of weights: a convolution by filters of one place, the quickest of all."""
+    return maps.op("Conv", weights).op("Squeeze", [0])
 
 
 def _by_rows(maps: "Sym", weights: "Sym") -> "Sym":

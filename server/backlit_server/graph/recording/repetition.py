@@ -43,6 +43,17 @@ def reduced(x: "Sym", op_type: str, axes: list[int] | None, compute: "Callable[[
     return compute(source) * x.size_of(sorted(repeated)) if op_type in TIMES else compute(source)
 
 
+def taken_out(x: "Sym", axes: list[int] | None) -> "tuple[Sym, Sym] | None":
+    """The factors of a product whose second is the same along these axes, so that it can leave their sum; else None."""
+    factors = [type(x)(x.tape, name) for name in x.tape.factors(x.name)]
+    if axes is None or any(f.kind.shape is None or f.rank != x.rank for f in factors):
+        return None
+    for whole, same in zip(factors, reversed(factors), strict=True):
+        if all(same.shape[axis] == 1 for axis in axes) and all(whole.shape[axis] == x.shape[axis] for axis in axes):
+            return whole, same
+    return None
+
+
 def source_of(x: "Sym") -> "Sym":
     """What Expand made this tensor of, along axes of length one; the tensor itself where it did not."""
     name = x.tape.repeated_from(x.name)

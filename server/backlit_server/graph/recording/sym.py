@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.recording.contraction import contracted
 from backlit_server.graph.recording.indexing import indexed
-from backlit_server.graph.recording.repetition import elementwise, reduced
+from backlit_server.graph.recording.repetition import elementwise, reduced, taken_out
 from backlit_server.graph.recording.tape import Kind, Tape
 
 # numpy's functions, and the operator each one becomes
@@ -161,6 +161,8 @@ class Sym(NDArrayOperatorsMixin):
     def sum(self, axis: Any = None, keepdims: bool = False) -> "Sym":
         counted = self.astype(TensorProto.INT64) if self.dtype == TensorProto.BOOL else self
         product = None if keepdims else contracted(counted, _axes(axis))
+        if keepdims and (factors := taken_out(counted, _axes(axis))):
+            return factors[0]._reduce("ReduceSum", axis, keepdims) * factors[1]
         return counted._reduce("ReduceSum", axis, keepdims) if product is None else product
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> "Sym":
