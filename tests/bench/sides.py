@@ -7,7 +7,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as backlit-server does it
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,10 +43,26 @@ def plain(model: Path, batch: int, _detail: str) -> Callable[[], object]:
 
 def engine(store: Path, batch: int, digest: str) -> Callable[[], object]:
     """The bare engine: no processes, no gRPC."""
+    return asked(store, batch, digest, [METHOD], pb.Target(top=int(TARGET.removeprefix("top"))))
+
+
+def every(store: Path, batch: int, detail: str) -> Callable[[], object]:
+    """The bare engine about all classes; `detail` is a digest and a method."""
+    digest, method = detail.split()
+    return asked(store, batch, digest, [method], pb.Target(all=True))
+
+
+def best(store: Path, batch: int, detail: str) -> Callable[[], object]:
+    """The bare engine about the best class; `detail` is a digest and methods."""
+    digest, *methods = detail.split()
+    return asked(store, batch, digest, methods, pb.Target(top=1))
+
+
+def asked(store: Path, batch: int, digest: str, methods: Sequence[str], target: pb.Target) -> Callable[[], object]:
     from backlit_server.engine.engine import Engine
 
     bare = Engine(store, "cpu", len(os.sched_getaffinity(0)))
-    question = pb.Question(model=digest, method=METHOD, targets=[pb.Target(top=int(TARGET.removeprefix("top")))])
+    question = pb.Question(model=digest, method=methods[0], methods=methods[1:], targets=[target])
     request = pb.ExplainRequest(question=question, inputs={"": to_tensor(images(batch))})
     tensors = [to_array(tensor) for tensor in tensors_in(request)]
     return lambda: list(bare.explain(request, tensors))
@@ -103,6 +119,8 @@ SIDES = {
     "gradient": gradient,
     "engine": engine,
     "engine again": engine_again,
+    "every": every,
+    "best": best,
     "server": server,
 }
 
