@@ -29,7 +29,8 @@ def kpca_cam(features: np.ndarray, *, kernel: Kernel = "sigmoid") -> np.ndarray:
     """KPCA-CAM: as Eigen-CAM, by kernel PCA, which sees more than straight directions. It knows no target.
 
     Each place along the first component of the centred kernel matrix: tanh(x y / K + 1), exp(-|x - y|^2 / K) or x y of
-    places x and y with K channels. Karmani et al., KPCA-CAM, 2024. Its sign is chosen as that of Eigen-CAM.
+    places x and y with K channels, their mean taken away. Karmani et al., KPCA-CAM, 2024. Its sign is chosen as that of
+    Eigen-CAM.
     """
     count, channels, height, width = features.shape
     if height * width > MOST_PLACES:
@@ -37,7 +38,8 @@ def kpca_cam(features: np.ndarray, *, kernel: Kernel = "sigmoid") -> np.ndarray:
             f"kpca-cam compares all places with each other, and this layer has {height} x {width}: ask at a later layer"
         )
     places = features.reshape(count, channels, -1).transpose(0, 2, 1).astype(np.float64)
-    found = KERNELS[kernel](places @ places.transpose(0, 2, 1), channels)
+    apart = places - places.mean(1, keepdims=True)
+    found = KERNELS[kernel](apart @ apart.transpose(0, 2, 1), channels)
     means = found.mean(1, keepdims=True)
     centred = found - means - means.transpose(0, 2, 1) + means.mean(2, keepdims=True)
     return _more_for_more(_first(centred), places).reshape(count, height, width)

@@ -30,7 +30,8 @@ def eigen_grad_cam(features: Array, seeds: Array, *, weights: Weighing = "hires-
     """EigenGrad-CAM: the features times their gradients, seen from their first principal direction.
 
     As Eigen-CAM, of g A, which depends on the target. Gildenblat et al., pytorch-grad-cam, 2021. `weights` of another
-    method, such as mean(g) A of grad-cam: that method with its sum over the channels replaced (eigen smoothing).
+    method, such as mean(g) A of grad-cam: that method with its sum over the channels replaced (eigen smoothing). What
+    is strong shows even where its weights would cancel, so classes are told apart less than by the sum.
     """
     grads = yield HeadGradients(features, seeds)
     return Outcome(first_direction(summands(weights, features, grads)))
