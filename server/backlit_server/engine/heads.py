@@ -14,7 +14,7 @@ from backlit_server.graph import Cut
 from backlit_server.graph.method import SEED
 from backlit_server.graph.narrow import CLASSES
 from backlit_server.graph.tiling import TARGETS, WHOLE
-from backlit_server.methods import IMAGE, LAYER
+from backlit_server.methods import IMAGE, LAYER, TOKENS
 
 Tensors = dict[str, np.ndarray]
 HEAD_BYTES = 32 << 20  # of repeated features in one run of a head: more targets go in several runs
@@ -35,6 +35,7 @@ def through_head(wording: Wording, model: OpenModel, cut: Cut, made: Tensors, as
 
 PASSES = {
     LAYER: lambda targets, forwards: Passes(forward=1, head=targets * forwards),
+    TOKENS: lambda targets, forwards: Passes(forward=1, head=targets * forwards),
     IMAGE: lambda targets, forwards: Passes(forward=1 + targets * forwards, backward=targets),
 }
 """What an image takes whose scores came of a pass of their own, by where the method looks."""

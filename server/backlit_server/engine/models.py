@@ -39,9 +39,10 @@ from backlit_server.graph import (
     scaled,
     shuffled,
     taken,
+    transformer,
     with_outputs,
 )
-from backlit_server.methods import DEFAULT_METHOD, IMAGE, LAYER, METHODS, PENULTIMATE, Method
+from backlit_server.methods import DEFAULT_METHOD, IMAGE, LAYER, METHODS, PENULTIMATE, TOKENS, Method
 from backlit_server.methods.profiles import DEFAULT_PROFILE, PROFILES
 
 MOST_SHUFFLED = 4  # models with shuffled weights, kept open likewise
@@ -144,6 +145,8 @@ class OpenModel:
         image = self._image(method) if row.needs_image else ""
         if row.at == IMAGE:
             layer = image if row.of == LAYER else self._at_image(method, layer, image)
+        if row.at == TOKENS:
+            layer = self._at_tokens(method, layer)
         if row.at == PENULTIMATE:
             layer = layer or self.anatomy.penultimate
         if not row.needs_layer:
@@ -181,6 +184,12 @@ class OpenModel:
                 f"{method} looks at the image, not at a layer: leave out {layer!r}, or use {DEFAULT_METHOD}"
             )
         return image
+
+    def _at_tokens(self, method: str, layer: str) -> str:
+        """What the first attention reads."""
+        if layer:
+            raise BadQuestion(f"{method} looks at the attention of all blocks, not at a layer: leave out {layer!r}")
+        return transformer(self._graph, self.anatomy.scores.name, self.anatomy.views).first
 
     def together(self, method: str, layers: tuple[str, ...]) -> tuple[Backbone, ...]:
         """What a method needs at several layers, by tensor or node name, of one forward pass."""

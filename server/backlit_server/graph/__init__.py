@@ -19,6 +19,7 @@ from backlit_server.graph.reading.linear import linear_weights as linear_weights
 from backlit_server.graph.reading.neurons import as_neurons as as_neurons
 from backlit_server.graph.reading.scores import Scores as Scores
 from backlit_server.graph.reading.tasks import NEURONS as NEURONS
+from backlit_server.graph.reading.transformer import transformer as transformer
 from backlit_server.graph.reading.wayback import activation_of as activation_of
 from backlit_server.graph.recording.formula import with_formula as with_formula
 from backlit_server.graph.scale import scaled as scaled

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,16 @@ def resized(maps: Array, like: Array) -> Array:
     return maps.op("Resize", None, None, sizes, mode="linear")
 
 
-FUNCTIONS: Mapping[str, Callable[..., Any]] = {"resized": resized}
+def placed(tokens: Array, view: View) -> Array:
+    """Numbers of tokens (rows, tokens) as maps (rows, height, width); those at no place are left out."""
+    return tokens[:, list(view.tokens)].reshape(-1, *view.size)
+
+
+FUNCTIONS: Mapping[str, Callable[[View], Callable[..., Any]]] = {
+    "resized": lambda view: resized,
+    "placed": lambda view: partial(placed, view=view),
+}
+"""What a formula may take beside tensors."""
 MAPS = frozenset({"features", "grads", "relevance", "reference", "multipliers"})  # tensors of the layer's own shape
 
 
@@ -80,7 +90,7 @@ def _spatial(recipe: Recipe) -> Callable[..., Any]:
             if CLASSES in given:
                 by_class = by_class.op("Gather", given.pop(CLASSES), axis=0)
             given["weights"] = (given["weights"] @ by_class).reshape(-1, len(recipe.linear), 1, 1)
-        given |= {name: FUNCTIONS[name] for name in recipe.needs if name in FUNCTIONS}
+        given |= {name: FUNCTIONS[name](recipe.view) for name in recipe.needs if name in FUNCTIONS}
         return recipe.formula(**{n: recipe.view.maps(t) if n in MAPS else t for n, t in given.items()})
 
     return formula

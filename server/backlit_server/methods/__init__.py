@@ -31,6 +31,7 @@ from typing import Annotated, Any, Literal
 from backlit_proto.errors import BadQuestion
 from backlit_server.methods import (
     asking,
+    attention,
     cam,
     gradients,
     head_probing,
@@ -46,7 +47,7 @@ from backlit_server.methods import (
 from backlit_server.methods.asking import Gradients, HeadGradients, HeadScores, LayerGradients, Scores
 
 Formula = Callable[..., Any]
-LAYER, PENULTIMATE, IMAGE = "layer", "penultimate", "image"
+LAYER, PENULTIMATE, TOKENS, IMAGE = "layer", "penultimate", "tokens", "image"
 FORWARD = frozenset({"features", "scores", "image", "probability", "batch"})  # what no seed is needed for
 
 
@@ -65,9 +66,10 @@ class Method:
     """One row of METHODS; what the formula takes is read from its signature and docstring.
 
     `at`: where its features and grads are, at a LAYER that can be chosen, at the PENULTIMATE one unless another is
-    chosen, or at the IMAGE. `rules` names the seeding: the rules that gradients are made by, or what else leads from a
-    seed to what the formula takes. `asks`: what a method of many passes may ask for. `forwards`: how often a formula
-    has the network computed for a target. `of`: whose gradients they are, if not the scores': those of a LAYER.
+    chosen, at the TOKENS that the first attention reads, or at the IMAGE. `rules` names the seeding: the rules that
+    gradients are made by, or what else leads from a seed to what the formula takes. `asks`: what a method of many
+    passes may ask for. `forwards`: how often a formula has the network computed for a target. `of`: whose gradients
+    they are, if not the scores': those of a LAYER.
     """
 
     formula: Formula
@@ -170,6 +172,8 @@ METHODS: dict[str, Method] = {
     "fem": Method(principal.fem),
     "saliency": Method(gradients.saliency, SALIENCY, at=IMAGE),
     "gradient-x-input": Method(gradients.gradient_x_input, at=IMAGE),
+    "le-grad": Method(attention.le_grad, at=TOKENS, rules="le-grad"),
+    "attention-rollout": Method(attention.attention_rollout, at=TOKENS, rules="attention-rollout"),
     "neuron-gradient": Method(
         gradients.neuron_gradient,
         (

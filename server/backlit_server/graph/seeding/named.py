@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from backlit_server.graph.overlays.named import RULES
+from backlit_server.graph.seeding.attention import attention_gradients, attentions
 from backlit_server.graph.seeding.differences import differences
 from backlit_server.graph.seeding.own import own
 from backlit_server.graph.seeding.relevance import relevance
@@ -16,6 +17,8 @@ SEEDINGS: Mapping[str, Callable[..., Seeded]] = {
     "lrp": relevance,
     "deep-lift": differences,
     "full-grad": own,
+    "le-grad": attention_gradients,
+    "attention-rollout": attentions,
 }
 """A row takes a head, its layer and its scores. By name it takes what it depends on: parameters of the method, `view`
 (how the layer is read as maps), `views` (of all tensors)."""
