@@ -12,7 +12,7 @@ from backlit_proto.errors import BadQuestion
 from backlit_server.methods.asking import Scores, drive
 from backlit_server.methods.measures import MEASURES, bind_measure
 from backlit_server.methods.measures.imputation import imputed
-from backlit_server.methods.measures.masking import strongest
+from backlit_server.methods.measures.masking import mask_of, strongest
 from backlit_server.methods.measures.measuring import Effort, Heatmaps, Measured, ShuffledHeatmap, Subject
 from backlit_server.methods.scaling import resize
 
@@ -85,13 +85,21 @@ def test_drop_increase_and_gain_are_those_of_a_naive_loop(fill: str, keep: float
             for j in range(SIZE[1]):
                 hidden[0, c, i, j] = mask[i, j] * X[0, c, i, j] + (1 - mask[i, j]) * FILLED[fill][c]
     before, after = softmax(linear(X))[0, 1], softmax(linear(hidden))[0, 1]
-    options = {"fill": fill, "keep": keep}
+    options = {"fill": fill, "keep": keep, "normalisation": "min-max"}
     assert np.isclose(measured("average-drop", heatmap, **options).value, max(0, before - after) / before)
     absolute = measured("average-drop", heatmap, definition="absolute", **options)
     assert np.isclose(absolute.value, max(0, before - after))
     assert np.isclose(absolute.facts["behind the heatmap"], after)
     assert measured("increase-in-confidence", heatmap, **options).value == (after > before)
     assert np.isclose(measured("average-gain", heatmap, **options).value, max(0, after - before) / (1 - before))
+
+
+@pytest.mark.parametrize(
+    ("normalisation", "mask"),
+    [("relu", [[0, 0], [0.5, 1]]), ("min-max", [[0, 0.5], [0.75, 1]]), ("absolute", [[1, 0], [0.5, 1]])],
+)
+def test_a_map_becomes_a_mask_as_named(normalisation, mask):
+    assert mask_of(np.array([[-2.0, 0.0], [1.0, 2.0]]), (2, 2), normalisation).tolist() == mask
 
 
 def test_of_scores_the_drop_is_that_of_scores():
@@ -280,7 +288,7 @@ def test_adcc_is_the_harmonic_mean_of_its_three_parts():
     before, after = softmax(linear(X))[0, 1], softmax(linear(image))[0, 1]
     coherency = (1 + np.corrcoef(SHARES.ravel(), (W[1] * image[0]).sum(0).ravel())[0, 1]) / 2
     drop = max(0, before - after) / before
-    found = measured("adcc", SHARES)
+    found = measured("adcc", SHARES, normalisation="min-max")
     expected = {"coherency": coherency, "complexity": mask.mean(), "average drop": drop}
     assert {k: round(v, 12) for k, v in found.facts.items()} == {k: round(v, 12) for k, v in expected.items()}
     assert np.isclose(found.value, stats.hmean([coherency, 1 - mask.mean(), 1 - drop]))

@@ -65,7 +65,10 @@ def probabilities(shared):
 
 def test_drops_of_a_photograph_are_those_of_plain_onnx_runtime(engine, shared, probabilities):
     """L-CAM's: black where the weakest half is hidden, min-max before the map is enlarged."""
-    wanted = [("average-drop", {"keep": 0.5, "fill": "black"}), ("average-gain", {"fill": "mean"})]
+    wanted = [
+        ("average-drop", {"keep": 0.5, "fill": "black", "normalisation": "min-max"}),
+        ("average-gain", {"fill": "mean", "normalisation": "min-max"}),
+    ]
     ((told, heatmap),) = asked(engine, shared / MODEL, shared / HUSKY, wanted)
     x = husky(shared)
     mask = resize(normalize(heatmap[None]), (224, 224))[0]
@@ -86,7 +89,7 @@ def test_a_measurement_says_how_it_was_made(engine, shared):
         "keep": 0.5,
         "definition": "relative",
         "fill": "zero",
-        "normalisation": "min-max",
+        "normalisation": "relu",
         "score": "probability",
     }
     assert found.target_choice == "top 1"

@@ -12,9 +12,10 @@ with backlit.connect("localhost:50051") as server:
 from backlit import aio
 from backlit.answers import DetectedBox, Explanation, Partial, Provenance
 from backlit.card import Card
-from backlit.catalogue import Method, Profile
+from backlit.catalogue import Measure, Method, Profile
 from backlit.contrasts import Contrast, Counterfactual, LogOdds, Probability
 from backlit.kinds import Box, Class, Detection, Element, Mask, Similar, Sum, Target
+from backlit.measures import Measurement
 from backlit.model import Model
 from backlit.mosaics import mosaic
 from backlit.preprocessing import Preprocessing
@@ -59,6 +60,8 @@ __all__ = [
     "InternalError",
     "LogOdds",
     "Mask",
+    "Measure",
+    "Measurement",
     "Method",
     "Model",
     "NotAuthenticated",

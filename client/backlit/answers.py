@@ -7,6 +7,7 @@ import numpy as np
 from google.protobuf.json_format import MessageToDict
 
 from backlit.card import Arithmetic
+from backlit.measures import Measurement, read_measurement
 from backlit.preprocessing import Preprocessing
 from backlit.selfcheck import SelfCheck, read_self_check
 from backlit.words import word
@@ -68,7 +69,7 @@ class Explanation:
     was explained instead of the score. `status` is "OK", or what is to be said of the map, such
     as "ALL_NONPOSITIVE", "CONSTANT" or "PARTIAL"; `note` says it in words. `facts` are what else the method found out,
     such as its standard error. `layers` are those whose maps became this one, where there were several; `layer` is then
-    the one of its size.
+    the one of its size. `measurements` are those that were asked for, in their order.
     """
 
     heatmap: np.ndarray = field(repr=False)
@@ -88,6 +89,7 @@ class Explanation:
     facts: dict[str, float] = field(default_factory=dict)
     scale: str = ""
     layers: tuple[str, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
 
     @property
     def subject(self) -> str:
@@ -177,6 +179,7 @@ def read_explanation(message: pb.Explanation, provenance: Provenance) -> Explana
         facts=dict(message.facts),
         scale=word(pb.Question.Scale, target.scale).lower().replace("_", "-"),
         layers=tuple(message.layers),
+        measurements=tuple(read_measurement(m) for m in message.measurements),
     )
 
 

@@ -1,9 +1,10 @@
-"""The methods a server offers, and the profiles, as rows."""
+"""The methods a server offers, the measures and the profiles, as rows."""
 
 from dataclasses import dataclass
 
 from google.protobuf.json_format import MessageToDict
 
+from backlit.words import word
 from backlit_proto import backlit_pb2 as pb
 
 
@@ -35,6 +36,17 @@ class Method:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """What can be measured of a heatmap; `better` says which values are: "higher" or "lower"."""
+
+    name: str
+    summary: str
+    documentation: str
+    parameters: tuple[Parameter, ...]
+    better: str
+
+
+@dataclass(frozen=True)
 class Profile:
     """The conventions of one library: where it looks if no layer is named, what it explains, how it finishes maps.
 
@@ -54,6 +66,20 @@ def read_profiles(message: pb.ListMethodsResponse) -> list[Profile]:
     return [
         Profile(p.name, p.summary, p.layer, p.explains, tuple(p.steps), dict(sorted(p.deviations.items())))
         for p in message.profiles
+    ]
+
+
+def read_measures(message: pb.ListMethodsResponse) -> list[Measure]:
+    """From the wire, in the server's order."""
+    return [
+        Measure(
+            name=m.name,
+            summary=m.summary,
+            documentation=m.documentation,
+            parameters=tuple(_parameter(p) for p in m.parameters),
+            better=word(pb.Measure.Better, m.better).lower(),
+        )
+        for m in message.measures
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from backlit import commands, embedding, features, weighing
+from backlit import commands, comparing, embedding, features, weighing
 from backlit.doctor import doctor
 from backlit.grammar import declarations
 from backlit.server import Server, connect
@@ -21,6 +21,7 @@ examples:
   backlit upload model.onnx --name demo --preset imagenet --labels classes.txt
   backlit explain demo cat.jpg dog.jpg --method cam --method grad-cam --target top3 --out maps
   backlit card demo --server maps.example.org:50051
+  backlit compare demo pictures/ --methods grad-cam,layer-cam,random-cam
   backlit doctor model.onnx
 
 Without --server (or the variable BACKLIT_SERVER) a private server runs for as long as the command needs it.
@@ -164,6 +165,7 @@ def _parameter(text: str) -> tuple[str, object]:
 # fmt: off
 COMMANDS = {
     "explain": (commands.explain, "write what the model looked at as pictures", _explain),
+    "compare": (comparing.compare, "set methods beside one another, in measures", comparing.arguments),
     "features": (features.features, "write the values of a layer as a picture, one map a channel", features.arguments),
     "embed":   (embedding.embed, "draw a set of pictures where a layer puts them", embedding.arguments),
     "weights": (weighing.weights, "list the layers that have weights, or draw those of one", weighing.arguments),

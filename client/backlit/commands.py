@@ -43,13 +43,18 @@ def card(server: Server, args: Namespace) -> None:
 
 
 def methods(server: Server, args: Namespace) -> None:
-    """One line a method with its parameters; with a model, why it cannot answer some; then presets and profiles."""
+    """One line a method with its parameters; with a model, why not; then presets, measures and profiles."""
     for method in server.methods(found(server, args).digest if args.model else None):
         print(f"{method.name:<20}{f'no: {method.why_not}' if method.available is False else method.summary}")
         for p in method.parameters:
             print(f"{'':<20}--set {p.name}={p.default}  {p.documentation}".rstrip())
     print("\npresets (--preset):")
     print(_table([(f"  {preset.preset}", str(replace(preset, preset=""))) for preset in server.presets()]))
+    print("\nmeasures (--measures of `backlit compare`):")
+    for measure in server.measures():
+        print(f"  {measure.name:<24}{measure.summary}")
+        for p in measure.parameters:
+            print(f"{'':<26}:{p.name}={p.default}  {p.documentation}")
     print("\nprofiles (--profile):")
     print(_table([(f"  {profile.name}", profile.summary) for profile in server.profiles()]))
 

@@ -13,6 +13,7 @@ from backlit.answers import Explanation, Partial, read_finals, read_partials
 from backlit.exports import kept, saved, weights_name
 from backlit.flows import Call
 from backlit.many import Conversation, Result
+from backlit.measures import Asked
 from backlit.models import StoredModel, facts
 from backlit.preprocessing import Declared
 from backlit.questions import explain_request
@@ -46,6 +47,7 @@ class Model(StoredModel):
         fuse: str | None = None,
         smoothing: str | Sequence[str] = (),
         time_limit: float | None = None,
+        measures: Iterable[Asked] = (),
         timeout: float | None = None,
         **parameters: object,
     ) -> list[Explanation]:
@@ -61,7 +63,7 @@ class Model(StoredModel):
         finish = {"size": size, "relu": relu, "normalize": normalize, "dtype": dtype}
         asked = {"target": target, "layer": layer, "profile": profile, "preprocessing": preprocessing}
         asked |= {"scores": scores, "boxes": boxes, "time_limit": time_limit}
-        asked |= {"layers": layers, "fuse": fuse, "smoothing": smoothing}
+        asked |= {"layers": layers, "fuse": fuse, "smoothing": smoothing, "measures": measures}
         question: dict[str, Any] = {**asked, **finish, **parameters}  # each of its own type
         request = explain_request(self, inputs, method, **question)
         return read_finals(self.wire.responses(Call("Explain", request), timeout))

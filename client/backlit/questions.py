@@ -17,11 +17,12 @@ normalize       True: the smallest value becomes 0, the largest 1; "each": those
                 two; None is as the profile has it
 dtype           "float32", "float16", or "uint8" (0 to 255, needs normalize); None is the profile's
 preprocessing   overrides the model's own for the pictures of this question
+measures        what is measured of each final heatmap: names, or pairs of a name and its parameters
 time_limit      seconds after which a method of many passes answers with what it knows, its status "PARTIAL"
 anything else   a parameter of the method
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from google.protobuf.struct_pb2 import Struct
 from backlit.card import TensorSpec
 from backlit.endpoint import LARGEST_MESSAGE
 from backlit.inputs import encode_inputs
+from backlit.measures import Asked, encode_measures
 from backlit.models import StoredModel
 from backlit.preprocessing import Declared, declared
 from backlit.targets import encode_targets, scale_of
@@ -60,6 +62,7 @@ def explain_request(
     fuse: str | None = None,
     smoothing: str | Sequence[str] = (),
     time_limit: float | None = None,
+    measures: Iterable[Asked] = (),
     **parameters: object,
 ) -> pb.ExplainRequest:
     """The question as it travels; BadQuestion where the arguments make no sense whatever the server."""
@@ -79,6 +82,7 @@ def explain_request(
         layers=layers,
         fusion=full_name(pb.Question.Fusion, (fuse or "").replace("-", "_"), "fuse"),
         smoothing=_smoothing(smoothing),
+        measures=encode_measures(measures),
     )
     return _complete(question, encode_inputs(inputs, model.card.inputs))
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from backlit import flows
-from backlit.catalogue import Method, Profile, read_methods, read_profiles
+from backlit.catalogue import Measure, Method, Profile, read_measures, read_methods, read_profiles
 from backlit.endpoint import Endpoint
 from backlit.files import ModelFile
 from backlit.flows import Progress
@@ -102,6 +102,10 @@ class Server:
     def methods(self, model: StoredModel | str | None = None, *, timeout: float | None = None) -> list[Method]:
         """The methods; with a model, whether it can answer each and why not."""
         return read_methods(self._wire.run(flows.list_methods(name_of(model or "")), timeout))
+
+    def measures(self, *, timeout: float | None = None) -> list[Measure]:
+        """What can be measured of a heatmap."""
+        return read_measures(self._wire.run(flows.list_methods(""), timeout))
 
     def profiles(self, *, timeout: float | None = None) -> list[Profile]:
         """The profiles: whose conventions a question can follow."""

@@ -15,6 +15,7 @@ from backlit.answers import Explanation, Partial, read_finals, read_partials
 from backlit.exports import kept, saved, weights_name
 from backlit.flows import Call
 from backlit.many import Conversation, Result
+from backlit.measures import Asked
 from backlit.models import StoredModel, facts
 from backlit.outgoing import steps
 from backlit.preprocessing import Declared
@@ -48,6 +49,7 @@ class Model(StoredModel):
         fuse: str | None = None,
         smoothing: str | Sequence[str] = (),
         time_limit: float | None = None,
+        measures: Iterable[Asked] = (),
         timeout: float | None = None,
         **parameters: object,
     ) -> list[Explanation]:
@@ -55,7 +57,7 @@ class Model(StoredModel):
         finish = {"size": size, "relu": relu, "normalize": normalize, "dtype": dtype}
         asked = {"target": target, "layer": layer, "profile": profile, "preprocessing": preprocessing}
         asked |= {"scores": scores, "boxes": boxes, "time_limit": time_limit}
-        asked |= {"layers": layers, "fuse": fuse, "smoothing": smoothing}
+        asked |= {"layers": layers, "fuse": fuse, "smoothing": smoothing, "measures": measures}
         question: dict[str, Any] = {**asked, **finish, **parameters}  # each of its own type
         request = explain_request(self, inputs, method, **question)
         return read_finals([answer async for answer in self.wire.responses(Call("Explain", request), timeout)])

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from backlit import flows
 from backlit.aio.model import Model
 from backlit.aio.wire import Wire, open_channel
-from backlit.catalogue import Method, Profile, read_methods, read_profiles
+from backlit.catalogue import Measure, Method, Profile, read_measures, read_methods, read_profiles
 from backlit.endpoint import Endpoint
 from backlit.files import ModelFile
 from backlit.flows import Progress
@@ -81,6 +81,10 @@ class Server:
     async def methods(self, model: StoredModel | str | None = None, *, timeout: float | None = None) -> list[Method]:
         """As `backlit.Server.methods`."""
         return read_methods(await self._wire.run(flows.list_methods(name_of(model or "")), timeout))
+
+    async def measures(self, *, timeout: float | None = None) -> list[Measure]:
+        """As `backlit.Server.measures`."""
+        return read_measures(await self._wire.run(flows.list_methods(""), timeout))
 
     async def profiles(self, *, timeout: float | None = None) -> list[Profile]:
         """As `backlit.Server.profiles`."""

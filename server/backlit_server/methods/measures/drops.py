@@ -21,13 +21,14 @@ def average_drop(
     keep: Share = 1.0,
     definition: Definition = "relative",
     fill: Fill = "zero",
-    normalisation: Normalisation = "min-max",
+    normalisation: Normalisation = "relu",
     score: Score = "probability",
 ) -> Measuring:
     """Average drop: how much of the rating is lost when only what the heatmap shows is left to see.
 
-    max(0, Y - O) / Y; 0 where nothing is lost. Chattopadhay et al., Grad-CAM++, 2018, section 4.1, by which and by
-    L-CAM (2022) the fill is black; L-CAM's "50 %" and "15 %" are keep=0.5 and keep=0.15. `absolute`: max(0, Y - O).
+    max(0, Y - O) / Y; 0 where nothing is lost; `absolute`: max(0, Y - O). Chattopadhay et al., Grad-CAM++, 2018,
+    section 4.1, who fill with black. L-CAM (2022) does too, with the normalisation min-max; its "50 %" and "15 %" are
+    keep=0.5 and keep=0.15.
     """
     before, after = yield from _rated(of, masked(of, keep, fill, normalisation), score)
     lost = max(0.0, before - after)
@@ -39,7 +40,7 @@ def increase_in_confidence(
     *,
     keep: Share = 1.0,
     fill: Fill = "zero",
-    normalisation: Normalisation = "min-max",
+    normalisation: Normalisation = "relu",
     score: Score = "probability",
 ) -> Measuring:
     """Increase in confidence: 1 where the rating rises when only what the heatmap shows is left to see, else 0.
@@ -55,7 +56,7 @@ def average_gain(
     *,
     keep: Share = 1.0,
     fill: Fill = "zero",
-    normalisation: Normalisation = "min-max",
+    normalisation: Normalisation = "relu",
 ) -> Measuring:
     """Average gain: how much of what the probability could still rise it does, behind the heatmap.
 

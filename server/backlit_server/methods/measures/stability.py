@@ -41,14 +41,15 @@ def max_sensitivity(of: Subject, *, radius: Share = 0.02, samples: Samples = 10,
     return Measured(float(changes.max()), {"mean": float(changes.mean())})
 
 
-def adcc(of: Subject, *, fill: Fill = "zero", score: Score = "probability") -> Measuring:
+def adcc(
+    of: Subject, *, fill: Fill = "zero", normalisation: Normalisation = "relu", score: Score = "probability"
+) -> Measuring:
     """ADCC: average drop, coherency and complexity in one number between 0 and 1, their harmonic mean.
 
     3 / (1 / coherency + 1 / (1 - complexity) + 1 / (1 - average drop)), all three in facts: coherency is the
     correlation of the map with that of the image behind it, moved to 0..1, complexity the mean of the map scaled to
     0..1. Poppi et al., Revisiting the Evaluation of Class Activation Mapping for Explainability, 2021, section 3.
     """
-    normalisation: Normalisation = "min-max"
     image = masked(of, 1, fill, normalisation)
     before, after = of.rated(of.scores, score)[0], of.rated((yield Scores(image)), score)[0]
     again = yield Heatmaps(image)
