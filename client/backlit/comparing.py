@@ -17,7 +17,7 @@ from backlit.spoken import ABOUT_TARGETS, read_target
 from backlit_proto.errors import BadQuestion
 
 ALL = "all"
-WITHOUT_ONE_MAP = ("score", "feature-maps")
+WITHOUT_ONE_MAP = ("score", "feature-maps", "embedding")  # methods that `all` leaves out
 METHODS = "grad-cam,grad-cam++,layer-cam,hires-cam,random-cam"
 MEASURES = "average-drop,increase-in-confidence,insertion,deletion,road,forward-passes,seconds"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")

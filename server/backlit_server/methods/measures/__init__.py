@@ -47,8 +47,8 @@ FILL = (
 SCORE = "What is rated: the probability of the target, or its score before a softmax or sigmoid."
 KEEP = "Share of the pixels that are kept, the strongest of the mask; the others are hidden."
 NORMALISATION = (
-    "How the heatmap becomes a mask between 0 and 1: the span of its positive part (relu), of all its values (min-max), "
-    "or of their absolutes; scaled at its own resolution, then enlarged bilinearly."
+    "How the heatmap becomes a mask between 0 and 1: the span of its positive part (relu), of all its values "
+    "(min-max), or of their absolutes; scaled at its own resolution, then enlarged bilinearly."
 )
 SEED = "What is random is drawn from this: the same seed, the same value."
 BOX = (
