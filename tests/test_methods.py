@@ -155,6 +155,12 @@ def test_every_method_says_in_one_line_what_it_is(name):
         ("feature-maps", {"channels": [1.5]}, "must be a list of whole numbers"),
         ("feature-maps", {"channels": 3}, "must be a list of whole numbers"),
         ("feature-maps", {"channels": [True]}, "must be a list of whole numbers"),
+        ("score-cam", {"samples": 0}, "samples must be a whole number from 1 to 1,000, not 0"),
+        ("score-cam", {"noise": -1}, "noise must be a number from 0 to 10"),
+        ("finer-cam", {"similar": 0}, "similar must be a whole number from 1"),
+        ("finer-cam", {"weights": "cam"}, "weights must be one of grad-cam, "),
+        ("shapley-cam", {"step": 0}, "step must be a number from 0.0001 to 1"),
+        ("random-cam", {"seed": -1}, "seed must be a whole number from 0"),
     ],
 )
 def test_an_unknown_name_or_value_is_refused_with_the_valid_ones(name, given, says):

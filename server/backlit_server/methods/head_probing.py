@@ -3,9 +3,12 @@
 A are the features of a layer (channels K, Z = height * width places), y the target's score.
 """
 
+from typing import Annotated
+
 import numpy as np
 
 from backlit_server.methods.asking import Array, HeadGradients, HeadScores, Outcome, Partial, Steps, batches
+from backlit_server.methods.parameters import Range, Seed
 
 
 def ablation_cam(features: Array, seeds: Array, scores: Array, batch: int) -> Steps:
@@ -48,7 +51,7 @@ def _near(length: int) -> Array:
     return (2 * np.eye(length) + np.eye(length, k=1) + np.eye(length, k=-1)) / 4
 
 
-def shapley_cam(features: Array, seeds: Array, *, step: float = 1e-2) -> Steps:
+def shapley_cam(features: Array, seeds: Array, *, step: Annotated[float, Range(1e-4, 1)] = 1e-2) -> Steps:
     """Shapley-CAM: as Grad-CAM, with gradients corrected by half of how they change along the features.
 
     The weight of a channel is mean(g - H A / 2), with H A the derivative of g along A, here by central differences of
@@ -61,7 +64,7 @@ def shapley_cam(features: Array, seeds: Array, *, step: float = 1e-2) -> Steps:
     return Outcome(weighted(features, weights))
 
 
-def random_cam(features: Array, seeds: Array, *, seed: int = 0) -> Steps:
+def random_cam(features: Array, seeds: Array, *, seed: Seed = 0) -> Steps:
     """RandomCAM: the maps, summed with random weights between -1 and 1. The floor that every method has to beat."""
     yield from ()  # it asks for nothing
     draw = np.random.default_rng(seed)

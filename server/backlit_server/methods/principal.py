@@ -78,9 +78,9 @@ def _first(products: np.ndarray) -> np.ndarray:
 
 def _components(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues, ascending, and eigenvectors of symmetric matrices; NaN of those that hold infinity or NaN."""
-    finite = np.isfinite(matrices).all((1, 2), keepdims=True)
-    sizes, components = np.linalg.eigh(np.where(finite, matrices, 0))
-    return np.where(finite[:, 0], sizes, np.nan), np.where(finite, components, np.nan)
+    finite = np.asarray(np.isfinite(matrices).all((1, 2)))
+    sizes, components = np.linalg.eigh(np.where(finite[:, None, None], matrices, 0))
+    return np.where(finite[:, None], sizes, np.nan), np.where(finite[:, None, None], components, np.nan)
 
 
 def _more_for_more(along: np.ndarray, places: np.ndarray) -> np.ndarray:

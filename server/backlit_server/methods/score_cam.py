@@ -3,11 +3,14 @@
 The image is what the model takes: where a mask is 0, so is its input.
 """
 
+from typing import Annotated
+
 import numpy as np
 
 from backlit_server.methods.asking import Array, Outcome, Partial, Scores, Steps, batches
 from backlit_server.methods.head_probing import weighted
 from backlit_server.methods.masks import Probability
+from backlit_server.methods.parameters import Range, Seed
 from backlit_server.methods.scaling import interpolation
 
 Room = tuple[Array, Array]
@@ -21,11 +24,11 @@ def score_cam(
     probability: Probability,
     batch: int,
     *,
-    most: int = 0,
-    samples: int = 1,
-    noise: float = 0.0,
-    steps: int = 1,
-    seed: int = 0,
+    most: Annotated[int, Range(0, 1_000_000)] = 0,
+    samples: Annotated[int, Range(1, 1_000)] = 1,
+    noise: Annotated[float, Range(0, 10)] = 0.0,
+    steps: Annotated[int, Range(1, 1_000)] = 1,
+    seed: Seed = 0,
 ) -> Steps:
     """Score-CAM: the maps, summed with how likely the target is when the image is seen through each map.
 

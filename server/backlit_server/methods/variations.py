@@ -4,7 +4,7 @@ A are the features of a layer, g the gradient of the target with respect to them
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from backlit_proto.errors import BadQuestion
 from backlit_server.methods import cam
 from backlit_server.methods.asking import Array, Gradients, HeadGradients, Outcome, Steps
 from backlit_server.methods.gradients import Reduction, saliency
+from backlit_server.methods.parameters import Range
 from backlit_server.methods.principal import first_direction
 from backlit_server.methods.scaling import resize
 
@@ -42,8 +43,8 @@ def finer_cam(
     seeds: Array,
     scores: Array,
     *,
-    alpha: float = 0.6,
-    similar: int = 3,
+    alpha: Annotated[float, Range(0, 100)] = 0.6,
+    similar: Annotated[int, Range(1, 1_000_000)] = 3,
     weights: Weighing = "grad-cam",
 ) -> Steps:
     """Finer-CAM: what speaks for the target rather than for the classes most similar to it.
