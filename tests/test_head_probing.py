@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backlit_server.methods import head_probing, hiding, noise
+from backlit_server.methods import head_probing, noise
 from backlit_server.methods.asking import (
     Ask,
     Features,
@@ -120,20 +120,6 @@ def test_random_cam_is_the_same_for_the_same_seed_and_ignores_the_target_score()
     one, same, other = (outcome(head_probing.random_cam(A, SEEDS, seed=s)) for s in (3, 3, 4))
     assert np.array_equal(one, same)
     assert not np.allclose(one, other)
-
-
-@pytest.mark.parametrize("batch", [1, 5, 64])
-def test_occlusion_averages_what_each_patch_hides(batch: int):
-    found = outcome(hiding.occlusion(X, SEEDS, Y, batch, patch=3, stride=2, fill=0.5))
-    total, count = np.zeros((2, 8, 10)), np.zeros((8, 10))
-    for r in (0, 2, 4, 5):
-        for c in (0, 2, 4, 6, 7):
-            hidden = X.copy()
-            hidden[:, :, r : r + 3, c : c + 3] = 0.5
-            loss = (Y - scores(features(hidden)))[0, [1, 2]]
-            total[:, r : r + 3, c : c + 3] += loss[:, None, None]
-            count[r : r + 3, c : c + 3] += 1
-    assert np.allclose(found, total / count)
 
 
 @pytest.mark.parametrize("batch", [1, 4, 64])

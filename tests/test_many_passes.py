@@ -145,7 +145,7 @@ PASSES = {  # on two targets of the second of two images: forward, backward, hea
     "saliency": (3, 2, 0),
     "recipro-cam": (1, 0, 100),
     "random-cam": (1, 0, 0),
-    "integrated-gradients": (1 + 2 * 6 + 2, 2 * 6, 0),
+    "integrated-gradients": (1 + 2 * 6 + 1, 2 * 6, 0),
     "rise": (1 + 20, 0, 0),
     "smooth-grad-cam++": (1 + 4, 0, 8),
 }

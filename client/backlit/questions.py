@@ -19,7 +19,7 @@ dtype           "float32", "float16", or "uint8" (0 to 255, needs normalize); No
 preprocessing   overrides the model's own for the pictures of this question
 measures        what is measured of each final heatmap: names, or pairs of a name and its parameters
 time_limit      seconds after which a method of many passes answers with what it knows, its status "PARTIAL"
-anything else   a parameter of the method
+anything else   a parameter of the method; arrays of several axes travel as they are
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +38,7 @@ from backlit.targets import encode_targets, scale_of
 from backlit.words import choice, full_name
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
+from backlit_proto.tensors import to_tensor
 
 SIZES = {"layer": pb.Rendering.SIZE_LAYER, "input": pb.Rendering.SIZE_INPUT}
 DTYPES = {"float32": pb.DATA_TYPE_FLOAT32, "float16": pb.DATA_TYPE_FLOAT16, "uint8": pb.DATA_TYPE_UINT8}
@@ -66,10 +67,12 @@ def explain_request(
     **parameters: object,
 ) -> pb.ExplainRequest:
     """The question as it travels; BadQuestion where the arguments make no sense whatever the server."""
+    arrays = {name: v for name, v in parameters.items() if isinstance(v, np.ndarray) and v.ndim > 1}
     question = pb.Question(
         model=model.digest,
         method=method,
-        parameters=_struct(parameters),
+        parameters=_struct({name: value for name, value in parameters.items() if name not in arrays}),
+        arrays={name: to_tensor(array) for name, array in arrays.items()},
         targets=encode_targets(target, _spec(model, scores)),
         layer=layer or "",
         profile=profile,

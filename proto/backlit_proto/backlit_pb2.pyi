@@ -564,7 +564,7 @@ class Picture(_message.Message):
     def __init__(self, file: _Optional[bytes] = ..., pixels: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
 
 class Question(_message.Message):
-    __slots__ = ("model", "method", "parameters", "targets", "layer", "profile", "rendering", "preprocessing", "scores", "box_convention", "time_limit", "layers", "fusion", "smoothing", "measures", "scale", "methods")
+    __slots__ = ("model", "method", "parameters", "targets", "layer", "profile", "rendering", "preprocessing", "scores", "box_convention", "time_limit", "layers", "fusion", "smoothing", "measures", "scale", "methods", "arrays")
     class Fusion(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         FUSION_UNSPECIFIED: _ClassVar[Question.Fusion]
@@ -595,6 +595,13 @@ class Question(_message.Message):
     SCALE_SCORE: Question.Scale
     SCALE_PROBABILITY: Question.Scale
     SCALE_LOG_ODDS: Question.Scale
+    class ArraysEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Tensor
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
     MODEL_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
@@ -612,6 +619,7 @@ class Question(_message.Message):
     MEASURES_FIELD_NUMBER: _ClassVar[int]
     SCALE_FIELD_NUMBER: _ClassVar[int]
     METHODS_FIELD_NUMBER: _ClassVar[int]
+    ARRAYS_FIELD_NUMBER: _ClassVar[int]
     model: str
     method: str
     parameters: _struct_pb2.Struct
@@ -629,7 +637,8 @@ class Question(_message.Message):
     measures: _containers.RepeatedCompositeFieldContainer[MeasureRequest]
     scale: Question.Scale
     methods: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, model: _Optional[str] = ..., method: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., layer: _Optional[str] = ..., profile: _Optional[str] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., scores: _Optional[str] = ..., box_convention: _Optional[_Union[BoxConvention, _Mapping]] = ..., time_limit: _Optional[float] = ..., layers: _Optional[_Iterable[str]] = ..., fusion: _Optional[_Union[Question.Fusion, str]] = ..., smoothing: _Optional[_Iterable[_Union[Question.Smoothing, str]]] = ..., measures: _Optional[_Iterable[_Union[MeasureRequest, _Mapping]]] = ..., scale: _Optional[_Union[Question.Scale, str]] = ..., methods: _Optional[_Iterable[str]] = ...) -> None: ...
+    arrays: _containers.MessageMap[str, Tensor]
+    def __init__(self, model: _Optional[str] = ..., method: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., layer: _Optional[str] = ..., profile: _Optional[str] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., scores: _Optional[str] = ..., box_convention: _Optional[_Union[BoxConvention, _Mapping]] = ..., time_limit: _Optional[float] = ..., layers: _Optional[_Iterable[str]] = ..., fusion: _Optional[_Union[Question.Fusion, str]] = ..., smoothing: _Optional[_Iterable[_Union[Question.Smoothing, str]]] = ..., measures: _Optional[_Iterable[_Union[MeasureRequest, _Mapping]]] = ..., scale: _Optional[_Union[Question.Scale, str]] = ..., methods: _Optional[_Iterable[str]] = ..., arrays: _Optional[_Mapping[str, Tensor]] = ...) -> None: ...
 
 class MeasureRequest(_message.Message):
     __slots__ = ("name", "parameters")

@@ -100,11 +100,15 @@ def _refusals(model: OpenModel) -> Iterator[tuple[str, BacklitError]]:
 
 def _check_asks(model: OpenModel, cut: Cut | None, row: Method, built: set) -> None:
     """Builds the gradients that a method of many passes asks for, each kind once for all methods."""
+    places = {
+        asking.Gradients: lambda: [model.at(model.anatomy.inputs[0].name).cut],
+        asking.Blocks: lambda: model.blocks,
+    }
     for ask in asking.GRADIENT_ASKS.intersection(row.asks):
-        at = model.at(model.anatomy.inputs[0].name).cut if ask is asking.Gradients else cut
-        if at and (at.layer, ask) not in built:
-            model.gradient_graph(at, row.rules)
-            built.add((at.layer, ask))
+        for at in places[ask]() if ask in places else [cut]:
+            if at and at.layer not in built:
+                model.gradient_graph(at, row.rules)
+                built.add(at.layer)
 
 
 def _support(name: str, refusals: dict[str, BacklitError]) -> pb.MethodSupport:

@@ -9,8 +9,9 @@ import numpy as np
 
 from backlit_server.engine.answers import Looked
 from backlit_server.engine.causes import Ran, causes
+from backlit_server.engine.findings import anchors_of
 from backlit_server.engine.models import OpenModel
-from backlit_server.engine.probabilities import probability_of
+from backlit_server.engine.probabilities import probabilities_of, probability_of
 from backlit_server.engine.questions import Wording
 from backlit_server.engine.sitting import Sitting
 from backlit_server.engine.targets import Row, seeds
@@ -40,7 +41,8 @@ def asked_looks(
     """
     row = wording.row
     at = Sitting(model, cut, made, asked, _batch(model, cut, made, row))
-    steps = row.formula(**{name: GIVEN[name](at) for name in row.needs}, **wording.parameters)
+    told = {name: at.given(name, v) if isinstance(v, Array) else v for name, v in wording.parameters.items()}
+    steps = row.formula(**{name: GIVEN[name](at) for name in row.needs}, **told)
     shown = -np.inf
     for said in drive(steps, at.answer):
         now = time.monotonic()
@@ -104,6 +106,8 @@ GIVEN: dict[str, Callable[[Sitting], Any]] = {
     "scores": _scores,
     "seeds": _seeds,
     "probability": lambda at: probability_of(at.model.anatomy.scores),
+    "probabilities": lambda at: probabilities_of(at.model.anatomy.scores),
     "batch": lambda at: at.batch,
+    "anchors": lambda at: anchors_of(at.asked),
 }
 """What a method may take, by name."""

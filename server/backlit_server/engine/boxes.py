@@ -50,14 +50,6 @@ def corners(boxes: np.ndarray, convention: Convention, size: tuple[int, int]) ->
     return made * (width, height, width, height) if convention.units == "normalized" else made
 
 
-def overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union of one box with each of others, all as corners."""
-    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    shared = (high - low).clip(0).prod(1)
-    union = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(1) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-
-
 CORNERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "xyxy": lambda b: b,
     "yxyx": lambda b: b[:, [1, 0, 3, 2]],

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from backlit_proto.errors import BadQuestion, NotExplainable
-from backlit_server.engine.boxes import Convention, corners, overlaps, settled
+from backlit_server.engine.boxes import Convention, corners, settled
 from backlit_server.engine.targets import Detection, Row
 from backlit_server.engine.views import View
 from backlit_server.engine.wanted import Kept, Near
 from backlit_server.graph.reading.tasks import DETECTION
+from backlit_server.methods.detections import overlaps
 
 APART = 0.5  # overlap from which on two boxes are of one thing
 SOFTMAX = ("LogSoftmax", "Softmax")

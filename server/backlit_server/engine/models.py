@@ -43,6 +43,7 @@ from backlit_server.graph import (
     with_outputs,
 )
 from backlit_server.methods import DEFAULT_METHOD, IMAGE, LAYER, METHODS, PENULTIMATE, TOKENS, Method
+from backlit_server.methods.asking import Detections
 from backlit_server.methods.profiles import DEFAULT_PROFILE, PROFILES
 
 MOST_SHUFFLED = 4  # models with shuffled weights, kept open likewise
@@ -149,6 +150,8 @@ class OpenModel:
             layer = self._at_tokens(method, layer)
         if row.at == PENULTIMATE:
             layer = layer or self.anatomy.penultimate
+        if Detections in row.asks and not self.anatomy.scores.task.boxes:
+            raise NotExplainable(f"{method} follows boxes, and this model finds none: use rise")
         if not row.needs_layer:
             return self._whole
         if not (layer or self.anatomy.default_layer):
@@ -166,6 +169,14 @@ class OpenModel:
                 self._backbones[made.layer] = self._before(made)
             self._backbones[layer] = self._backbones[made.layer]
         return self._backbones[layer]
+
+    @functools.cached_property
+    def blocks(self) -> list[Cut]:
+        """The cuts at the last layer of each size."""
+        layers = self.anatomy.last_of_scales
+        if not layers:
+            raise NotExplainable(f"this model has no layer to look at: {self.anatomy.default_layer_reason}")
+        return [made for layer in layers if (made := self.at(layer).cut)]
 
     def _before(self, made: Cut) -> Backbone:
         """What makes the tensors that cross a cut: the plain forward pass, where they are the inputs themselves."""

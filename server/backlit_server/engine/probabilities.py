@@ -17,7 +17,7 @@ def probability_of(about: Scores) -> Callable[[Array, Array], Array]:
     Of one class that is its probability, of one class minus another the difference of theirs. One score that speaks for
     class 1 speaks against class 0, whose seed is -1.
     """
-    activate = ACTIVATIONS[SCALES[about.scale] if about.scale else about.activation or _usual(about)]
+    activate = activation_of(about)
     classes = 1 + max(0, about.task.axes.find("C"))
 
     def of_one_score(scores: Array, seeds: Array) -> Array:
@@ -30,6 +30,17 @@ def probability_of(about: Scores) -> Callable[[Array, Array], Array]:
         return activate(scores, classes).reshape(len(scores), -1) @ seeds.reshape(len(seeds), -1).T
 
     return of_one_score if about.binary else of_scores
+
+
+def probabilities_of(about: Scores) -> Callable[[Array], Array]:
+    """From scores (n, *scores) to all probabilities (n, scores)."""
+    activate, classes = activation_of(about), 1 + max(0, about.task.axes.find("C"))
+    return lambda scores: activate(scores, classes).reshape(len(scores), -1)
+
+
+def activation_of(about: Scores) -> Callable[[Array, int], Array]:
+    """From scores to probabilities of the same shape; classes are along the axis that it is told."""
+    return ACTIVATIONS[SCALES[about.scale] if about.scale else about.activation or _usual(about)]
 
 
 def _usual(about: Scores) -> str:

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -87,8 +87,9 @@ def read_question(request: pb.ExplainRequest, tensors: Sequence[np.ndarray]) -> 
         raise BadQuestion("all classes are asked for in a question of their own: leave out the other targets")
     if wording.measures and any(isinstance(target, Every) for target in targets):
         raise BadQuestion("maps of all classes are not measured: name the classes to measure")
+    given = {name: next(arrays) for name in sorted(request.question.arrays)}
     return Question(
-        wording=wording,
+        wording=_with_arrays(wording, given) if given else wording,
         targets=targets,
         inputs={name: next(arrays) for name in sorted(request.inputs)},
         pictures=tuple(p.file if p.WhichOneof("form") == "file" else next(arrays) for p in request.pictures),
@@ -159,6 +160,12 @@ FUSIONS_TOLD: Mapping[int, str] = {
 
 def _measure(asked: pb.MeasureRequest) -> AskedMeasure:
     return AskedMeasure(asked.name, bind_measure(asked.name, json_format.MessageToDict(asked.parameters)))
+
+
+def _with_arrays(wording: Wording, given: Mapping[str, np.ndarray]) -> Wording:
+    """The wording, and parameters that are arrays, whose bytes travelled apart."""
+    bound = profile(wording.profile).bind(wording.method, given)
+    return replace(wording, parameters={**wording.parameters, **{name: bound[name] for name in given}})
 
 
 def _time_limit(seconds: float) -> float:

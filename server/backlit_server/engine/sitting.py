@@ -1,14 +1,17 @@
 """One image that a method of many passes is asked about: ANSWERS has one row a kind of ask."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from backlit_proto.errors import BadQuestion
 from backlit_server.engine.answers import Passes
+from backlit_server.engine.findings import findings
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.runtime import Session
+from backlit_server.engine.superpixels import superpixels
 from backlit_server.engine.targets import Row
 from backlit_server.graph import Cut
 from backlit_server.graph.method import SEED
@@ -16,12 +19,15 @@ from backlit_server.graph.narrow import CLASSES
 from backlit_server.graph.tiling import TARGETS, WHOLE
 from backlit_server.methods.asking import (
     Ask,
+    Blocks,
+    Detections,
     Features,
     Gradients,
     HeadGradients,
     HeadScores,
     LayerGradients,
     Scores,
+    Superpixels,
     batches,
 )
 
@@ -44,7 +50,7 @@ class Sitting:
     passes: Passes = field(default_factory=lambda: Passes(forward=1))
     digests: dict[str, None] = field(default_factory=dict)
 
-    def answer(self, ask: Ask) -> Array:
+    def answer(self, ask: Ask) -> Any:
         return ANSWERS[type(ask)](self, ask)
 
     @property
@@ -79,6 +85,15 @@ class Sitting:
         rows = np.repeat(own.reshape(1, -1), len(maps), 0)
         rows[:, places] = maps.reshape(len(maps), -1)
         return rows.reshape(-1, *own.shape[1:])
+
+    def given(self, name: str, array: Array) -> Array:
+        """A parameter of this name that is an array, as images (n, channels, height, width)."""
+        shape = self.made[self.image].shape[1:]
+        if array.shape not in (shape, (len(array), *shape)):
+            raise BadQuestion(
+                f"{name} has the shape of the input {self.image!r}, {shape}; this array has the shape {array.shape}"
+            )
+        return self.model.anatomy.view_of(self.image).maps(array.reshape(-1, *shape))
 
     def repeated(self, name: str, count: int) -> Array:
         """The image's own tensor, so many times."""
@@ -180,11 +195,36 @@ def _head_gradients(at: Sitting, ask: HeadGradients) -> Array:
     return at.backward(at.cut, crossing | {at.layer: at.native(at.layer, ask.features)}, ask.seeds)
 
 
-ANSWERS: dict[type, Callable[[Sitting, Any], Array]] = {
+def _blocks(at: Sitting, ask: Blocks) -> list[tuple[Array, Array]]:
+    """One pass forward and back a block, which is little beside what is done with them."""
+    return [_block(at, cut, ask.seeds) for cut in at.model.blocks]
+
+
+def _block(at: Sitting, cut: Cut, seeds: Array) -> tuple[Array, Array]:
+    made = at.forward(at.model.at(cut.layer).session, at.maps(at.image), cut.crossing)
+    there = replace(at, cut=cut, made={**at.made, **made}, passes=Passes())
+    at.passes += Passes(head=len(seeds))
+    return there.maps(cut.layer), there.backward(cut, made, seeds)
+
+
+def _detections(at: Sitting, ask: Detections) -> tuple[Array, Array]:
+    about = at.model.anatomy.scores
+    made = at.forward(at.model.plain, ask.images, [about.name, about.task.boxes])
+    return findings(about, made, at.made, at.asked[0], ask.images.shape[2:])
+
+
+def _superpixels(at: Sitting, ask: Superpixels) -> Array:
+    return superpixels(ask.image, ask.count, ask.compactness)
+
+
+ANSWERS: dict[type, Callable[[Sitting, Any], Any]] = {
     Scores: _scores,
     Features: _features,
     Gradients: _gradients,
     LayerGradients: _layer_gradients,
     HeadScores: _head_scores,
     HeadGradients: _head_gradients,
+    Blocks: _blocks,
+    Detections: _detections,
+    Superpixels: _superpixels,
 }

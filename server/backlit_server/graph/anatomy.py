@@ -91,6 +91,14 @@ class Anatomy:
         """The layers of the levels."""
         return tuple(level.layer.name for level in self.levels)
 
+    @property
+    def last_of_scales(self) -> tuple[str, ...]:
+        """The last layer of each size that lies on every path, from the image on; of the default layer's size, that."""
+        last = {layer.view.size: layer.name for layer in self.layers if layer.on_every_path}
+        last |= {layer.view.size: layer.name for layer in self.layers if layer.name == self.default_layer}
+        order = [layer.name for layer in self.layers]
+        return tuple(sorted(last.values(), key=order.index))
+
     def view_of(self, tensor: str) -> View:
         """How a tensor is read as maps; NotExplainable where it is no map."""
         if tensor not in self.views:

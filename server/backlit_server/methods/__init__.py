@@ -14,7 +14,9 @@ A method of many passes is a generator instead (asking.py); it takes one image a
     scores    (1, *scores)                  of the image
     seeds     (targets, *scores)            d(target)/d(scores)
     probability                             (scores (n, *scores), seeds) -> (n, targets)
+    probabilities                           (scores (n, *scores)) -> (n, scores), of all of them
     batch                                   how many images, or features, are best asked for at once
+    anchors   (targets,)                    which of a detector's boxes each target is
 
 Keyword-only arguments are the method's parameters. Formulas use numpy's method names, so
 that the same line runs on arrays and is appended to the ONNX graph (graph/recording/sym.py).
@@ -22,33 +24,46 @@ that the same line runs on arrays and is appended to the ONNX graph (graph/recor
 
 import functools
 import inspect
-import math
-import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from backlit_proto.errors import BadQuestion
 from backlit_server.methods import (
     asking,
     attention,
     cam,
+    detections,
     gradients,
     head_probing,
-    hiding,
     integrated,
     looking,
     masks,
     noise,
+    occlusion,
     principal,
     score_cam,
+    sidu,
+    sise,
+    superpixels,
     variations,
 )
-from backlit_server.methods.asking import Gradients, HeadGradients, HeadScores, LayerGradients, Scores
+from backlit_server.methods.asking import (
+    Blocks,
+    Detections,
+    Gradients,
+    HeadGradients,
+    HeadScores,
+    LayerGradients,
+    Scores,
+    Superpixels,
+)
+from backlit_server.methods.parameters import conversion
 
 Formula = Callable[..., Any]
 LAYER, PENULTIMATE, TOKENS, IMAGE = "layer", "penultimate", "tokens", "image"
-FORWARD = frozenset({"features", "scores", "image", "probability", "batch"})  # what no seed is needed for
+FORWARD = frozenset({"features", "scores", "image", "probability", "probabilities", "batch"})  # needs no seed
 
 
 @dataclass(frozen=True)
@@ -93,13 +108,13 @@ class Method:
 
     @property
     def needs_gradients(self) -> bool:
-        made = {*self.needs} - FORWARD - {"weights", "seeds"}
+        made = {*self.needs} - FORWARD - {"weights", "seeds", "anchors"}
         return bool(made) or not asking.GRADIENT_ASKS.isdisjoint(self.asks)
 
     @functools.cached_property
     def needs_layer(self) -> bool:
         """Whether the model is cut: at a layer that can be chosen, or at the image."""
-        uncut = FORWARD - {"features"} | {"seeds"}
+        uncut = FORWARD - {"features"} | {"seeds", "anchors"}
         return not (uncut.issuperset(self.needs) and asking.CUT_ASKS.isdisjoint(self.asks))
 
     @functools.cached_property
@@ -144,6 +159,25 @@ NOISE = (
     "How many noisy copies of the image.",
     "Standard deviation of the noise, as a share of the image's span (largest less smallest value).",
     "What the noise is drawn from: the same seed, the same map.",
+)
+NOISY = (*NOISE[:2], SALIENCY[0], NOISE[2])
+
+FILL = "What stands where the image is hidden, as the model takes it: a number, or an array of the input's shape."
+TOLERANCE = "Enough when the standard error is at most this share of the map's span; 0: all are made."
+
+MASKS = (
+    "How many masks.",
+    "Cells along each side of the coarse grids that masks are made of.",
+    "How likely a cell is kept.",
+    FILL,
+    TOLERANCE,
+    "What the masks are drawn from: the same seed, the same masks.",
+)
+
+SUPERPIXELS = (
+    "About how many superpixels.",
+    "How square superpixels are, against how even in colour (SLIC).",
+    "How many images of which some superpixels are hidden.",
 )
 
 WEIGHTS = "The method whose weights the maps are given."
@@ -216,13 +250,24 @@ METHODS: dict[str, Method] = {
     ),
     "integrated-gradients": Method(
         integrated.integrated_gradients,
-        ("How many points of the line.", "The value of every pixel and channel of the baseline."),
+        ("How many points of the line.", "Where the line begins: a number, or an array of the input's shape."),
         at=IMAGE,
         asks=(Gradients, Scores),
     ),
-    "smooth-grad": Method(noise.smooth_grad, NOISE, at=IMAGE, asks=(Gradients,)),
-    "square-grad": Method(noise.square_grad, NOISE, at=IMAGE, asks=(Gradients,)),
-    "var-grad": Method(noise.var_grad, NOISE, at=IMAGE, asks=(Gradients,)),
+    "expected-gradients": Method(
+        integrated.expected_gradients,
+        (
+            "Where lines begin: an array of inputs; none: noise like the image's own values.",
+            "How many points, each of a line of its own.",
+            TOLERANCE,
+            "What baselines and points are drawn from: the same seed, the same map.",
+        ),
+        at=IMAGE,
+        asks=(Gradients, Scores),
+    ),
+    "smooth-grad": Method(noise.smooth_grad, NOISY, at=IMAGE, asks=(Gradients,)),
+    "square-grad": Method(noise.square_grad, NOISY, at=IMAGE, asks=(Gradients,)),
+    "var-grad": Method(noise.var_grad, NOISY, at=IMAGE, asks=(Gradients,)),
     "smooth-grad-cam++": Method(noise.smooth_grad_cam_plus_plus, NOISE, asks=(LayerGradients,)),
     "eigen-grad-cam": Method(variations.eigen_grad_cam, (WEIGHTS,), asks=(HeadGradients,)),
     "ablation-cam": Method(head_probing.ablation_cam, asks=(HeadScores,)),
@@ -248,25 +293,37 @@ METHODS: dict[str, Method] = {
     ),
     "random-cam": Method(head_probing.random_cam, ("What the weights are drawn from: the same seed, the same map.",)),
     "occlusion": Method(
-        hiding.occlusion,
+        occlusion.occlusion,
         (
-            "Side of the square that is hidden, in pixels of the input.",
-            "Pixels from one square to the next.",
-            "The value of every pixel and channel that is hidden, as the model takes it.",
+            "Side of the square that is hidden, in pixels of the input; 0: a seventh of the shorter side.",
+            "Pixels from one square to the next; 0: half a side.",
+            FILL,
         ),
         at=IMAGE,
         asks=(Scores,),
     ),
-    "rise": Method(
-        masks.rise,
+    "rise": Method(masks.rise, MASKS, at=IMAGE, asks=(Scores,)),
+    "d-rise": Method(detections.d_rise, MASKS, at=IMAGE, asks=(Detections,)),
+    "sidu": Method(sidu.sidu, ("Values of the features above it count as active.", FILL), asks=(Scores,)),
+    "sise": Method(sise.sise, (FILL,), at=IMAGE, asks=(Blocks, Scores)),
+    "ada-sise": Method(sise.ada_sise, (FILL,), at=IMAGE, asks=(Blocks, Scores)),
+    "kernel-shap": Method(
+        superpixels.kernel_shap,
+        (*SUPERPIXELS, FILL, TOLERANCE, "What coalitions are drawn from: the same seed, the same map."),
+        at=IMAGE,
+        asks=(Superpixels, Scores),
+    ),
+    "lime": Method(
+        superpixels.lime,
         (
-            "How many masks.",
-            "Cells along each side of the coarse grids that masks are made of.",
-            "How likely a cell is kept.",
-            "What the masks are drawn from: the same seed, the same masks.",
+            *SUPERPIXELS,
+            "Of ridge regression: how much a squared weight costs.",
+            FILL,
+            TOLERANCE,
+            "What is hidden is drawn from it: the same seed, the same map.",
         ),
         at=IMAGE,
-        asks=(Scores,),
+        asks=(Superpixels, Scores),
     ),
 }
 
@@ -303,70 +360,12 @@ def filled_in(name: str, taken: Sequence[Parameter], given: Mapping[str, Any]) -
 
 def _value(name: str, parameter: Parameter, given: Any) -> Any:
     """A value from the wire, where all numbers are doubles, as the parameter's own type."""
-    convert, wanted = _conversion(parameter.type)
+    convert, wanted = conversion(parameter.type)
     try:
         value = convert(given)
     except (TypeError, ValueError):
-        raise BadQuestion(f"{name}: parameter {parameter.name} must be {wanted}, not {given!r}") from None
+        raise BadQuestion(f"{name}: parameter {parameter.name} must be {wanted}, not {reprlib.repr(given)}") from None
     return value
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, bool) or int(value) != value:
-        raise ValueError(value)
-    return int(value)
-
-
-def _integers(value: Any) -> tuple[int, ...]:
-    return tuple(_integer(v) for v in value)
-
-
-def _numbers(value: Any) -> tuple[float, ...]:
-    return tuple(map(_number, value if isinstance(value, Iterable) else (value,)))
-
-
-def _boolean(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(value)
-    return value
-
-
-def _one_of(values: tuple[str, ...]) -> Callable[[Any], str]:
-    """The conversion to one of several words."""
-
-    def chosen(value: Any) -> str:
-        if value not in values:
-            raise ValueError(value)
-        return value
-
-    return chosen
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError(value)
-    return float(value)
-
-
-def _conversion(kind: Any) -> tuple[Callable[[Any], Any], str]:
-    """How a value of this type is made, and what the type is called."""
-    if typing.get_origin(kind) is Literal:
-        words = typing.get_args(kind)
-        return _one_of(words), f"one of {', '.join(words)}"
-    if typing.get_origin(kind) is Annotated:
-        base, limits = typing.get_args(kind)
-        convert, called = _conversion(base)
-        return limits.checked(convert), f"{called} {limits}"
-    return CONVERSIONS[kind]
-
-
-CONVERSIONS: dict[Any, tuple[Callable[[Any], Any], str]] = {
-    int: (_integer, "a whole number"),
-    float: (_number, "a number"),
-    tuple[int, ...]: (_integers, "a list of whole numbers"),
-    tuple[float, ...]: (_numbers, "a number or a list of numbers"),
-    bool: (_boolean, "true or false"),
-}
 
 
 def _signature(row: Method) -> list[inspect.Parameter]:

@@ -64,14 +64,47 @@ class HeadGradients:
     seeds: Array
 
 
-GRADIENT_ASKS = frozenset((Gradients, LayerGradients, HeadGradients))
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Asks for the last layer of each scale, from the image on, of the image itself: a list of pairs.
+
+    Each is its features (1, channels, height, width) and d(seed . scores)/d(features) (targets, channels, height,
+    width), with a seed (targets, *scores) each.
+    """
+
+    seeds: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """Asks for all that a detector finds in images (n, channels, height, width): a pair.
+
+    Boxes (n, anchors, 4) as x_min, y_min, x_max, y_max, and probabilities (n, anchors, classes) but the background's.
+    """
+
+    images: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Superpixels:
+    """Asks for the parts (height, width) of an image, alike in colour: about `count` whole numbers from 0 on.
+
+    The more `compactness`, the squarer they are.
+    """
+
+    image: Array
+    count: int
+    compactness: float
+
+
+GRADIENT_ASKS = frozenset((Gradients, LayerGradients, HeadGradients, Blocks))
 CUT_ASKS = GRADIENT_ASKS | {Features, HeadScores}
 """Those that need the model cut, at a layer or at the image."""
 
 HEAD_ASKS = frozenset((HeadScores, HeadGradients))
 """Those that leave the image as it is."""
 
-Ask = Scores | Features | Gradients | LayerGradients | HeadScores | HeadGradients
+Ask = Scores | Features | Gradients | LayerGradients | HeadScores | HeadGradients | Blocks | Detections | Superpixels
 
 
 @dataclass(frozen=True, eq=False)

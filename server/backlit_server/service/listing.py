@@ -9,6 +9,7 @@ from google.protobuf import json_format, struct_pb2
 from backlit_proto import backlit_pb2 as pb
 from backlit_server.methods import METHODS, Method, Parameter
 from backlit_server.methods.measures import MEASURES, Measure
+from backlit_server.methods.parameters import type_name
 from backlit_server.methods.presets import PRESETS, Preset
 from backlit_server.methods.profiles import PROFILES, Profile
 
@@ -53,9 +54,8 @@ def _measure(name: str, row: Measure) -> pb.Measure:
 
 
 def _parameter(row: Parameter) -> pb.Parameter:
-    kind = row.type.__name__ if isinstance(row.type, type) and not hasattr(row.type, "__args__") else str(row.type)
     default = None if row.default is inspect.Parameter.empty else _value(row.default)
-    return pb.Parameter(name=row.name, type=kind, default=default, documentation=row.documentation)
+    return pb.Parameter(name=row.name, type=type_name(row.type), default=default, documentation=row.documentation)
 
 
 def _value(value: Any) -> struct_pb2.Value:
