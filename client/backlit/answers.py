@@ -125,8 +125,9 @@ def read_partials(response: pb.ExplainResponse) -> Iterator[Partial]:
 
 
 def read_finals(responses: Iterable[pb.ExplainResponse]) -> list[Explanation]:
-    """The final heatmaps among the answers, in their order."""
-    return [partial.explanation for response in responses for partial in read_partials(response) if partial.final]
+    """The final heatmaps among the answers, images outer: of a run of several images, methods come one by one."""
+    partials = (partial for response in responses for partial in read_partials(response))
+    return sorted((p.explanation for p in partials if p.final), key=lambda explanation: explanation.image)
 
 
 def read_explanations(message: pb.Explanation, provenance: Provenance) -> Iterator[Explanation]:

@@ -38,15 +38,15 @@ def _answers(
     question |= {"boxes": args.boxes, "time_limit": args.time_limit, "smoothing": args.smoothing, "fuse": args.fuse}
     question |= _layers(args.layer or [])
     found: dict[Path, list[Explanation]] = {picture: [] for picture in args.pictures}
-    asked = [(picture, method, target) for picture in found for method in methods for target in _apart(args.target)]
+    asked = [(picture, target) for picture in found for target in _apart(args.target)]
     with shown("explaining") as report:
-        for done, (picture, method, target) in enumerate(asked):
-            finals = 0
-            for partial in model.stream(picture, method, target=target, **question, **dict(args.set or ())):
+        for done, (picture, target) in enumerate(asked):
+            finals, each = 0, _expected(target)
+            for partial in model.stream(picture, methods, target=target, **question, **dict(args.set or ())):
                 found[picture] += [partial.explanation] if partial.final else []
                 finals += partial.final
-                share = finals / _expected(target) if partial.final else partial.progress
-                report(done + min(share, 1), len(asked))
+                ready = finals if partial.final else finals + partial.progress * each
+                report(done + min(ready / (each * len(methods)), 1), len(asked))
     return found
 
 

@@ -31,7 +31,7 @@ class Model(StoredModel):
     def explain(
         self,
         inputs: object,
-        method: str = "grad-cam",
+        method: str | Sequence[str] = "grad-cam",
         *,
         target: object = None,
         layer: str | None = None,
@@ -71,7 +71,7 @@ class Model(StoredModel):
     def stream(
         self,
         inputs: object,
-        method: str = "grad-cam",
+        method: str | Sequence[str] = "grad-cam",
         *,
         timeout: float | None = None,
         **question: Any,  # the options of explain, each of its own type
@@ -86,7 +86,7 @@ class Model(StoredModel):
     def explain_many(
         self,
         items: Iterable[object],
-        method: str = "grad-cam",
+        method: str | Sequence[str] = "grad-cam",
         *,
         timeout: float | None = None,
         **question: Any,  # the options of explain, each of its own type

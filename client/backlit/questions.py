@@ -1,5 +1,6 @@
 """From keyword arguments to one ExplainRequest.
 
+method          a name, or several, which share the forward pass: images outer, then methods, then targets
 target          None (the top class), a class index or name, a list of these, "top5", or an array of seeds
 layer           a tensor or node name of the card; None is the default layer
 layers          several of them instead: their maps become one, each scaled to 0..1 and resized to the largest
@@ -47,7 +48,7 @@ DTYPES = {"float32": pb.DATA_TYPE_FLOAT32, "float16": pb.DATA_TYPE_FLOAT16, "uin
 def explain_request(
     model: StoredModel,
     inputs: object,
-    method: str = "grad-cam",
+    method: str | Sequence[str] = "grad-cam",
     *,
     target: object = None,
     layer: str | None = None,
@@ -67,10 +68,12 @@ def explain_request(
     **parameters: object,
 ) -> pb.ExplainRequest:
     """The question as it travels; BadQuestion where the arguments make no sense whatever the server."""
+    first, *others = _methods(method)
     arrays = {name: v for name, v in parameters.items() if isinstance(v, np.ndarray) and v.ndim > 1}
     question = pb.Question(
         model=model.digest,
-        method=method,
+        method=first,
+        methods=others,
         parameters=_struct({name: value for name, value in parameters.items() if name not in arrays}),
         arrays={name: to_tensor(array) for name, array in arrays.items()},
         targets=encode_targets(target, _spec(model, scores)),
@@ -88,6 +91,12 @@ def explain_request(
         measures=encode_measures(measures),
     )
     return _complete(question, encode_inputs(inputs, model.card.inputs))
+
+
+def _methods(method: str | Sequence[str]) -> Sequence[str]:
+    if not method:
+        raise BadQuestion("method is empty; leave it out for grad-cam")
+    return (method,) if isinstance(method, str) else method
 
 
 def _spec(model: StoredModel, scores: str | None) -> TensorSpec:

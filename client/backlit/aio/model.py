@@ -33,7 +33,7 @@ class Model(StoredModel):
     async def explain(
         self,
         inputs: object,
-        method: str = "grad-cam",
+        method: str | Sequence[str] = "grad-cam",
         *,
         target: object = None,
         layer: str | None = None,
@@ -65,7 +65,7 @@ class Model(StoredModel):
     def stream(
         self,
         inputs: object,
-        method: str = "grad-cam",
+        method: str | Sequence[str] = "grad-cam",
         *,
         timeout: float | None = None,
         **question: Any,  # the options of explain, each of its own type
@@ -77,7 +77,7 @@ class Model(StoredModel):
     def explain_many(
         self,
         items: Iterable[object] | AsyncIterable[object],
-        method: str = "grad-cam",
+        method: str | Sequence[str] = "grad-cam",
         *,
         timeout: float | None = None,
         **question: Any,  # the options of explain, each of its own type

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from backlit_server.engine.opening import Models
 from backlit_server.engine.parting import parted
 from backlit_server.engine.pictures import Recipe, prepare, recipe
 from backlit_server.engine.questions import Question, Wording, read_question
-from backlit_server.engine.runtime import Runtime
+from backlit_server.engine.runtime import Runtime, Session
 from backlit_server.engine.stacks import Stack, class_head, product, respond_stack, stacked
 from backlit_server.engine.target_kinds import rows, rows_of_images
 from backlit_server.engine.targets import Row
@@ -63,20 +64,17 @@ class Engine:
         frame = frames(question.pictures, prepared, size)
         versions, arithmetic = tuple(self.versions.items()), model.anatomy.arithmetic
         maker = Maker(question.wording, self.provider, versions, prepared, size, arithmetic)
-        together = not question.wording.row.many_passes  # many passes fill their runs with one image
+        each = question.each
+        together = not any(one.wording.row.many_passes for one in each)  # many passes fill their runs with one image
         turns = list(pieces(inputs, model.anatomy.inputs, lambda: together and model.batching[0]))
-        for left, (first, feeds) in zip(range(len(turns), 0, -1), turns, strict=True):
-            until = started + (end - started) / left
-            bench = Bench(
-                question.wording, model, feeds, lambda image, first=first: frame(first + image), prepared, _again
-            )
-            if question.every_class:
-                found = _stacks(question, model, feeds, bench.frame, until)
-            else:
-                found = measured(_looks(question, model, feeds, bench.frame, until), bench)
-            for looked in found:
-                yield from TELL[type(looked)](looked, first, maker)
-            started = time.monotonic()
+        left = len(turns) * len(each)
+        for first, feeds in turns:
+            run = Run(feeds, lambda image, first=first: frame(first + image))
+            for one in each:
+                until = started + (end - started) / left
+                for looked in _found(one, model, run, prepared, until):
+                    yield from TELL[type(looked)](looked, first, replace(maker, wording=one.wording))
+                started, left = time.monotonic(), left - 1
 
     def interrupt(self) -> None:
         """Ends the run in progress, from any thread."""
@@ -95,21 +93,42 @@ class Engine:
         return {model.anatomy.inputs[0].name: prepare(question.pictures, by, model.image)}, by
 
 
-def _looks(
-    question: Question, model: OpenModel, feeds: Tensors, frame: Frames, until: float
-) -> Iterator[Looked | None]:
+@dataclass(frozen=True)
+class Run:
+    """The inputs of some images, and the forward passes that were made of them, which several methods share."""
+
+    feeds: Tensors
+    frame: Frames
+    made: dict[str, Tensors] = field(default_factory=dict)
+
+    def forward(self, session: Session) -> Tensors:
+        """All tensors of a forward pass, the inputs among them."""
+        if session.digest not in self.made:
+            self.made[session.digest] = self.feeds | session.run(self.feeds)
+        return self.made[session.digest]
+
+
+def _found(
+    question: Question, model: OpenModel, run: Run, prepared: Recipe | None, until: float
+) -> Iterator[Looked | Stack | None]:
+    """What one method finds in these images."""
+    if question.every_class:
+        return _stacks(question, model, run, until)
+    bench = Bench(question.wording, model, run.feeds, run.frame, prepared, _again)
+    return measured(_looks(question, model, run, until), bench)
+
+
+def _looks(question: Question, model: OpenModel, run: Run, until: float) -> Iterator[Looked | None]:
     """The maps of all targets of these images."""
-    parts, made = _forward(question.wording, model, feeds)
-    asked = _asked(question, views(made, model.anatomy.scores, frame, question.wording.boxes))
+    parts, made = _forward(question.wording, model, run)
+    asked = _asked(question, views(made, model.anatomy.scores, run.frame, question.wording.boxes))
     return _seen(question.wording, model, parts, made, asked, until)
 
 
-def _stacks(
-    question: Question, model: OpenModel, feeds: Tensors, frame: Frames, until: float
-) -> Iterator[Stack | None]:
+def _stacks(question: Question, model: OpenModel, run: Run, until: float) -> Iterator[Stack | None]:
     """The maps of all classes of these images: in one run an image where the head is linear, else by a seed a class."""
-    parts, made = _forward(question.wording, model, feeds)
-    images = views(made, model.anatomy.scores, frame, question.wording.boxes)
+    parts, made = _forward(question.wording, model, run)
+    images = views(made, model.anatomy.scores, run.frame, question.wording.boxes)
     head = class_head(question.wording, model, parts.backbones[0]) if parts.trivial else None
     if head is not None:
         return product(head, question.wording, Ran(model, parts.backbones[0].cut, made), images)
@@ -117,12 +136,12 @@ def _stacks(
     return stacked(looks, model.anatomy.scores, question.wording)
 
 
-def _forward(wording: Wording, model: OpenModel, feeds: Tensors) -> tuple[Combination, Tensors]:
+def _forward(wording: Wording, model: OpenModel, run: Run) -> tuple[Combination, Tensors]:
     """The layers that are looked at, and all tensors of the forward pass of these images."""
     parts = Combination(_backbones(wording, model), wording.versions, wording.fusion)
-    made = feeds | parts.backbones[0].session.run(feeds)
+    made = run.forward(parts.backbones[0].session)
     scores = model.anatomy.scores
-    count, found = images_in(feeds, model.anatomy.inputs), made[scores.name]
+    count, found = images_in(run.feeds, model.anatomy.inputs), made[scores.name]
     if not found.ndim or len(found) != count:
         raise NotExplainable(
             f"the scores {scores.name!r} of {count} images have the shape {found.shape}, whose first axis does not "

@@ -36,7 +36,10 @@ class AskedMeasure:
 
 @dataclass(frozen=True)
 class Wording:
-    """What a question says beside its arrays. Pipelines ask in the same words again and again."""
+    """What a question says beside its arrays. Pipelines ask in the same words again and again.
+
+    `others` are the same words about its further methods.
+    """
 
     model: str
     method: str
@@ -54,6 +57,7 @@ class Wording:
     preprocessing: pb.Preprocessing | None
     time_limit: float
     measures: tuple[AskedMeasure, ...]
+    others: tuple["Wording", ...]
 
     @property
     def row(self) -> Method:
@@ -69,6 +73,11 @@ class Question:
     targets: tuple[Wanted, ...]
     inputs: Mapping[str, np.ndarray]
     pictures: tuple[bytes | np.ndarray, ...]
+
+    @property
+    def each(self) -> "list[Question]":
+        """The question about each of its methods alone."""
+        return [self, *(replace(self, wording=other) for other in self.wording.others)]
 
     @property
     def every_class(self) -> bool:
@@ -120,7 +129,17 @@ def _wording(question: bytes) -> Wording:
         preprocessing=asked.preprocessing if asked.HasField("preprocessing") else None,
         time_limit=_time_limit(asked.time_limit),
         measures=tuple(_measure(one) for one in asked.measures),
+        others=tuple(_wording(_about(other, asked)) for other in asked.methods),
     )
+
+
+def _about(method: str, asked: pb.Question) -> bytes:
+    """The same question about another method alone."""
+    copy = pb.Question()
+    copy.CopyFrom(asked)
+    copy.method = method
+    copy.ClearField("methods")
+    return copy.SerializeToString()
 
 
 def _smoothed(asked: pb.Question) -> tuple[str, Mapping[str, Any]]:
@@ -165,7 +184,8 @@ def _measure(asked: pb.MeasureRequest) -> AskedMeasure:
 def _with_arrays(wording: Wording, given: Mapping[str, np.ndarray]) -> Wording:
     """The wording, and parameters that are arrays, whose bytes travelled apart."""
     bound = profile(wording.profile).bind(wording.method, given)
-    return replace(wording, parameters={**wording.parameters, **{name: bound[name] for name in given}})
+    others = tuple(_with_arrays(other, given) for other in wording.others)
+    return replace(wording, parameters={**wording.parameters, **{name: bound[name] for name in given}}, others=others)
 
 
 def _time_limit(seconds: float) -> float:

@@ -33,9 +33,10 @@ def resolve(request: pb.ExplainRequest, store: Store) -> Resolved:
             said.class_index = class_index(said.class_name, model.class_names)
     if model.HasField("preprocessing") and not question.HasField("preprocessing"):
         question.preprocessing.CopyFrom(model.preprocessing)
-    name = question.method or DEFAULT_METHOD
-    check_gradients(name, model)
-    return Resolved(question.model, name, model)
+    names = (question.method or DEFAULT_METHOD, *question.methods)
+    for name in names:
+        check_gradients(name, model)
+    return Resolved(question.model, " ".join(names), model)
 
 
 def check_gradients(name: str, model: pb.Model) -> None:

@@ -1,0 +1,62 @@
+"""Several methods of one question: the same answers as asked one by one, from one forward pass."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BadQuestion
+from backlit_proto.tensors import to_tensor
+from backlit_server.engine.engine import Engine
+from backlit_server.engine.runtime import Runtime
+from bare import ask, stored
+
+METHODS = ("grad-cam", "cam", "layer-cam", "fem", "saliency", "score", "integrated-gradients")
+rng = np.random.default_rng(3)
+
+
+@pytest.fixture
+def digest(shared: Path, engine: Engine) -> str:
+    return stored(engine.store, shared / "models" / "digits40-cnn-gap.onnx")
+
+
+def together(engine: Engine, digest: str, x: np.ndarray, methods: tuple[str, ...], **parameters):
+    question = pb.Question(model=digest, method=methods[0], methods=methods[1:], targets=[pb.Target(top=2)])
+    question.parameters.update(parameters)
+    request = pb.ExplainRequest(question=question, inputs={"": to_tensor(x)})
+    answers = [answer for answer in engine.explain(request, [x]) if answer and answer[0].progress == 1]
+    return [pair for response, maps in answers for pair in zip(response.explanations, maps, strict=True)]
+
+
+def test_methods_together_answer_as_they_do_alone(engine: Engine, digest: str):
+    x = rng.normal(size=(2, 1, 40, 40)).astype(np.float32)
+    found = together(engine, digest, x, METHODS)
+    for method in METHODS:
+        alone = ask(engine, digest, x, method, ["top2"])
+        same = [(told, heatmap) for told, heatmap in found if told.method == method]
+        assert [(told.image, told.target) for told, _ in same] == [(told.image, told.target) for told, _ in alone]
+        for (_, heatmap), (_, expected) in zip(same, alone, strict=True):
+            np.testing.assert_allclose(heatmap, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+def test_methods_at_one_layer_share_the_forward_pass(engine: Engine, digest: str, monkeypatch: pytest.MonkeyPatch):
+    x = rng.normal(size=(2, 1, 40, 40)).astype(np.float32)
+    ask(engine, digest, x, "grad-cam")
+    runs, plain = [], Runtime.run
+
+    def counted(self, session, outputs, feeds):
+        runs.append([name for name, array in feeds.items() if array.shape == x.shape])
+        return plain(self, session, outputs, feeds)
+
+    monkeypatch.setattr(Runtime, "run", counted)
+    together(engine, digest, x, ("grad-cam", "cam", "layer-cam", "xgrad-cam", "fem"))
+    assert sum(bool(names) for names in runs) == 1
+
+
+def test_every_method_has_to_be_one_that_takes_the_parameters(engine: Engine, digest: str):
+    x = np.zeros((1, 1, 40, 40), np.float32)
+    with pytest.raises(BadQuestion, match="there is no method 'grad-can'"):
+        together(engine, digest, x, ("grad-cam", "grad-can"))
+    with pytest.raises(BadQuestion, match="^cam has no parameter 'steps'"):
+        together(engine, digest, x, ("integrated-gradients", "cam"), steps=3)
