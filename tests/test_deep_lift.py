@@ -137,7 +137,7 @@ def test_what_no_row_and_no_definition_passes_is_refused():
 @pytest.mark.parametrize(
     ("name", "size"),
     [("digits40-cnn-gap", (1, 40, 40)), ("digits40-vit-tiny", (1, 40, 40)), ("squeezenet11-ndf", (3, 227, 227)),
-     ("vww96-mnv1-nhwc", (96, 96, 3)), ("mnist-cntk", (1, 28, 28))],
+     ("vww96-mnv1-nhwc", (96, 96, 3)), ("squeezenet11-qdq-int8", (3, 227, 227)), ("mnist-cntk", (1, 28, 28))],
 )  # fmt: skip
 def test_the_shares_of_a_real_network_are_complete(engine: Engine, shared: Path, name: str, size: tuple[int, ...]):
     x = rng.random((1, *size)).astype(np.float32)
@@ -150,8 +150,9 @@ def test_the_shares_of_a_real_network_are_complete(engine: Engine, shared: Path,
         for image in (x, np.full_like(x, 0.4))
     )
     assert flat.method == "score"
-    assert np.isclose(heatmap.sum(), here[0] - there[0], rtol=1e-3, atol=1e-3)
-    assert best.facts["completeness error"] < 1e-3
+    error = 2e-2 if "int8" in name else 1e-3  # the last rounding of quantised scores is left out
+    assert np.isclose(heatmap.sum(), here[0] - there[0], rtol=error, atol=1e-3)
+    assert best.facts["completeness error"] < error
 
 
 def test_a_baseline_of_the_wrong_number_of_channels_is_refused(engine: Engine, shared: Path):

@@ -14,6 +14,7 @@ import onnx
 
 from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.engine.inputs import expected_image
+from backlit_server.engine.recent import Recent
 from backlit_server.engine.runtime import Runtime, Session
 from backlit_server.engine.trial import batches
 from backlit_server.graph import (
@@ -46,6 +47,8 @@ from backlit_server.methods import DEFAULT_METHOD, IMAGE, LAYER, METHODS, PENULT
 from backlit_server.methods.asking import Detections
 from backlit_server.methods.profiles import DEFAULT_PROFILE, PROFILES
 
+MOST_HEADS = 64  # methods at a layer, each with its parameters
+MOST_SEEDED = 16  # gradients behind them, by table of rules and its parameters
 MOST_SHUFFLED = 4  # models with shuffled weights, kept open likewise
 MOST_SCORES = 8  # other tensors of a model that are explained and kept open; the one opened first goes first
 
@@ -88,14 +91,14 @@ class OpenModel:
     ) -> None:
         self._open = partial(runtime.open, folder=folder)
         self._look = partial(OpenModel, runtime=runtime, folder=folder, batch=batch)
-        self._explaining: dict[tuple[str, str], OpenModel] = {}
-        self._shuffled: dict[tuple[int, int], OpenModel] = {}
+        self._explaining: Recent[tuple[str, str], OpenModel] = Recent(MOST_SCORES)
+        self._shuffled: Recent[tuple[int, int], OpenModel] = Recent(MOST_SHUFFLED)
         self._batch = batch
         self._backbones: dict[str, Backbone] = {}
         self._together: dict[tuple[str, ...], tuple[Backbone, ...]] = {}
-        self._seeded: dict[tuple[str, str, str], Seeded] = {}
-        self._heads: dict[tuple[str, str | Method, str], Head] = {}
-        self._class_heads: dict[tuple[str, Method, str], Head | None] = {}
+        self._seeded: Recent[tuple[str, str, str], Seeded] = Recent(MOST_SEEDED)
+        self._heads: Recent[tuple[str, str | Method, str], Head] = Recent(MOST_HEADS)
+        self._class_heads: Recent[tuple[str, Method, str], Head | None] = Recent(MOST_HEADS)
         graph = canonical(file)
         self.anatomy = examine(graph, scores)
         # What targets need beside the scores is computed by every forward pass anyway.
@@ -110,7 +113,7 @@ class OpenModel:
         key = ("", scale) if own else (scores, "")
         if key not in self._explaining:
             graph, found = scaled(self._graph, self.anatomy.scores, scale) if own else (self._graph, scores)
-            self._remember(key, self._look(graph, scores=found))
+            self._explaining[key] = self._look(graph, scores=found)
         found = self._explaining[key]
         return found if own else found.explaining("", scale)
 
@@ -118,10 +121,8 @@ class OpenModel:
         """The same model with the weights of its last layers shuffled."""
         key = (layers, seed)
         if key not in self._shuffled:
-            made = self._look(shuffled(self._graph, self.anatomy.scores.name, layers, seed), scores=self.anatomy.scores)
-            if len(self._shuffled) == MOST_SHUFFLED:
-                del self._shuffled[next(iter(self._shuffled))]
-            self._shuffled[key] = made
+            graph = shuffled(self._graph, self.anatomy.scores.name, layers, seed)
+            self._shuffled[key] = self._look(graph, scores=self.anatomy.scores)
         return self._shuffled[key]
 
     def neurons(self, layer: str) -> "OpenModel":
@@ -132,13 +133,8 @@ class OpenModel:
         name = next((node.output[0] for node in self._graph.graph.node if node.name == name), name)
         if (name, NEURONS) not in self._explaining:
             about = as_neurons(self.explaining(name).anatomy.scores, self.anatomy.views.get(name))
-            self._remember((name, NEURONS), self._look(self._graph, scores=about))
+            self._explaining[name, NEURONS] = self._look(self._graph, scores=about)
         return self._explaining[name, NEURONS]
-
-    def _remember(self, key: tuple[str, str], model: "OpenModel") -> None:
-        if len(self._explaining) == MOST_SCORES:
-            del self._explaining[next(iter(self._explaining))]
-        self._explaining[key] = model
 
     def backbone(self, method: str, layer: str) -> Backbone:
         """What a method needs of the forward pass, at a tensor or node by name ("": the default layer)."""

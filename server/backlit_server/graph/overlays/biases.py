@@ -113,7 +113,7 @@ EXPLICIT: Mapping[str, Term] = {
     "Gemm": _gemm,
     "LayerNormalization": _last,
 }
-STRAIGHT = ("Abs", "LeakyRelu", "PRelu", "Relu")  # through zero: nothing is off the line
+STRAIGHT = ("Abs", "LeakyRelu", "PRelu", "QuantizeLinear", "Relu")  # through zero: nothing is off the line
 IMPLICIT: Mapping[str, Term] = {
     **dict.fromkeys((op for op in ELEMENTS if op not in STRAIGHT), _element),
     **dict.fromkeys(("InstanceNormalization", "LayerNormalization", "LpNormalization", "LRN"), _element),

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 
 from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.overlays.gates import gated
@@ -27,17 +28,19 @@ from backlit_server.graph.recording.sym import FLOATS, Array, Sym
 from backlit_server.graph.vjp import function_of
 
 REFERENCE = "baseline/"
+PLACES = frozenset({TensorProto.BOOL, TensorProto.INT32, TensorProto.INT64})  # types of indices and conditions
 NEAR = 1e-6  # of a difference: below it, the gradient stands for the quotient
 ELEMENTS = (
     "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Celu", "Clip", "Cos", "Cosh", "Elu", "Erf", "Exp",
-    "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Mish", "Pow", "PRelu", "Reciprocal", "Relu", "Selu",
-    "Shrink", "Sigmoid", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu",
+    "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Mish", "Pow", "PRelu", "QuantizeLinear", "Reciprocal",
+    "Relu", "Selu", "Shrink", "Sigmoid", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh",
+    "ThresholdedRelu",
 )  # fmt: skip
 LARGEST, SMALLEST = ("GlobalMaxPool", "Max", "MaxPool", "ReduceMax"), ("Min", "ReduceMin")
 PRODUCTS = ("Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul")
 LINEAR = (
     "Add", "AveragePool", "BatchNormalization", "Cast", "CastLike", "Col2Im", "CumSum", "DequantizeLinear", "Dropout",
-    "GlobalAveragePool", "Identity", "Mean", "Neg", "QuantizeLinear", "ReduceMean", "ReduceSum", "Resize", "Sub", "Sum",
+    "GlobalAveragePool", "Identity", "Mean", "Neg", "ReduceMean", "ReduceSum", "Resize", "Sub", "Sum",
     *(op for op in MOVES if op not in (*LARGEST, *SMALLEST)),
 )  # fmt: skip
 
@@ -52,12 +55,17 @@ def reference(x: Any) -> Any:
 
 
 def difference(x: Array) -> Array:
-    return x - reference(x)
+    """Of what it is for the image and for the baseline; of integers that stand for floats too."""
+    return _real(x) - _real(reference(x))
+
+
+def _real(x: Array) -> Array:
+    return x if x.dtype in FLOATS else x.astype(TensorProto.FLOAT)
 
 
 def _linear(op: str) -> Function:
     def rule(g: Any, y: Any, *xs: Array, **named: Any) -> Any:
-        if any(x is not None and x.dtype not in FLOATS and reference(x) is not x for x in xs):
+        if any(x is not None and x.dtype in PLACES and reference(x) is not x for x in xs):
             raise NotDifferentiable("where it takes its elements from depends on the image, unlike for a baseline")
         return function_of(op)(g, y, *xs, **named)
 
@@ -85,13 +93,14 @@ def _quotient(g: Array, y: Array, x: Array, near: Array) -> Array:
 def _winner(op: str, extreme: Callable[..., Array]) -> Function:
     def rule(g: Any, y: Any, *xs: Array, **named: Any) -> tuple[Any, ...]:
         given, made = (g[0], y[0]) if isinstance(y, tuple) else (g, y)
-        crossed = extreme(made, reference(made))
+        made, before = _real(made), _real(reference(made))
+        crossed = extreme(made, before)
 
         def shares(part: Array, y: Any, xs: Any) -> tuple[Any, ...]:
             parts = function_of(op)((part, None) if isinstance(y, tuple) else part, y, *xs, **named)
             return parts if isinstance(parts, tuple) else (parts,)
 
-        here = shares(given * (crossed - reference(made)), y, xs)
+        here = shares(given * (crossed - before), y, xs)
         there = shares(given * (made - crossed), reference(y), reference(xs))
         return tuple(
             None if a is None or b is None else lambda a=a, b=b, x=x: _per_unit(a + b, x)
