@@ -96,8 +96,22 @@ def test_what_the_model_did_not_see_has_no_heat():
 
 
 def explained(heatmap: np.ndarray, by: Preprocessing | None = None, **changes) -> Explanation:
-    provenance = Provenance("", "", "", {}, {}, "paper", (), 1.0, by, False, Arithmetic(False, ()))
     told = {"target": 281, "name": "tabby", "status": "OK"} | changes
+    provenance = Provenance(
+        model_digest="",
+        graph_digest="",
+        execution_provider="",
+        versions={},
+        parameters={},
+        profile="paper",
+        steps=told.pop("steps", ()),
+        forward_passes=1.0,
+        backward_passes=0.0,
+        head_passes=1.0,
+        preprocessing=by,
+        preprocessing_assumed=False,
+        arithmetic=Arithmetic(False, ()),
+    )
     return Explanation(
         heatmap=heatmap,
         image=0,
@@ -130,6 +144,41 @@ def test_a_few_outliers_of_a_fine_map_do_not_leave_the_rest_in_the_dark():
     assert abs(drawn[50, 75] - 128).max() > 60
     coarse = np.array([[1000.0, 1], [0, 1]], np.float32)
     assert abs(blend(photo, explained(coarse)).astype(int)[99, 99] - 128).max() < 5
+
+
+def test_a_fine_map_with_signs_is_red_for_the_target_and_blue_against_it():
+    photo = np.full((100, 100, 3), 128, np.uint8)
+    fine = np.zeros((100, 100), np.float32)
+    fine[:, :40], fine[:, 60:] = -2, 2
+    drawn = blend(photo, explained(fine)).astype(int)
+    assert drawn[50, 20, 2] > drawn[50, 20, 0] + 100
+    assert drawn[50, 80, 0] > drawn[50, 80, 2] + 100
+    assert len({*drawn[50, 50].tolist()}) == 1
+    np.testing.assert_array_equal(blend(photo, explained(-fine))[:, ::-1], drawn)
+
+
+@pytest.mark.parametrize(
+    ("changes", "lowest"), [({"steps": ("resize 100x100 bilinear",)}, -2.0), ({}, -0.001)], ids=["enlarged", "rounding"]
+)
+def test_regions_are_drawn_by_what_speaks_for_the_target_however_large_they_come(changes, lowest):
+    photo = np.full((100, 100, 3), 128, np.uint8)
+    heatmap = np.full((100, 100), lowest, np.float32)
+    heatmap[:50] = 1
+    drawn = blend(photo, explained(heatmap, **changes)).astype(int)
+    np.testing.assert_array_equal(drawn[75], 128)
+    assert abs(drawn[25] - 128).max() > 60
+
+
+def test_scores_cover_nothing_and_of_channels_the_mean_is_drawn_and_told():
+    photo = np.full((20, 20, 3), 128, np.uint8)
+    scores = explained(np.arange(5, dtype=np.float32).reshape(5, 1, 1))
+    np.testing.assert_array_equal(blend(photo, scores), photo)
+    channels = np.zeros((2, 2, 2), np.float32)
+    channels[0, 0, 0], channels[1, 0, 1] = 3, 3
+    drawn = blend(photo, explained(channels)).astype(int)
+    np.testing.assert_array_equal(drawn[0, 0], drawn[0, -1])
+    assert "mean of 2 channels" in title(explained(channels))
+    assert "mean" not in title(scores)
 
 
 @pytest.mark.parametrize("heatmap", [np.full((3, 3), -1.0), np.zeros((3, 3)), np.zeros((2, 3, 3))])

@@ -20,10 +20,11 @@ from backlit.placement import place, seen
 from backlit_proto.errors import BadQuestion
 
 try:
-    import matplotlib
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from PIL import Image, ImageDraw, ImageOps
+
+    from backlit.shading import two_colored, two_sided, warmed
 except ImportError as missing:
     raise ImportError(f"drawing needs {missing.name}: pip install 'backlit[pictures]'", name=missing.name) from missing
 
@@ -32,9 +33,8 @@ TILE = 3.4  # inches a picture
 TITLE = 0.15  # inches above it, and for each line of text
 LINE = 0.15
 CHARACTERS = 44  # of a title, across a picture
-STRONGEST = 0.75  # opacity of the hottest spot: the photograph stays readable under it
-FINE = 64 * 64  # places of a map, from which on they are pixels rather than regions
 EDGE = 200  # of the picture's shorter side: the line of a box
+CHANNELS = "mean of {count} channels; backlit features draws each"
 UNSEEN = 0.6  # brightness of what lies outside the model's view
 
 
@@ -72,32 +72,21 @@ def blend(
     input_size: tuple[int, int] | None = None,
     colors: str = "turbo",
 ) -> np.ndarray:
-    """The picture (uint8, height x width x 3) under the positive part of the heatmap, exactly where it belongs.
+    """The picture (uint8, height x width x 3) under the heatmap, exactly where it belongs.
 
-    The box of a detector is drawn around what it found.
+    Under its positive part in `colors`; a map of single pixels with signs in red for the target and blue against it. A
+    heatmap without places, as of scores, covers nothing. The box of a detector is drawn around what it found.
     """
     photo = load(picture).astype(np.float32) / 255
-    shape = photo.shape[0], photo.shape[1]
-    heat = place(flat(explanation.heatmap), seen(shape, explanation.provenance.preprocessing, input_size), shape)
-    hottest = brightest(flat(explanation.heatmap))
-    heat = np.clip(heat, 0, hottest) / hottest if hottest > 0 else heat * 0
-    outside = np.isnan(heat)
-    alpha = STRONGEST * np.where(outside, 0, heat)[..., np.newaxis]
-    color = matplotlib.colormaps[colors](np.where(outside, 0, heat))[..., :3]
-    photo[outside] *= UNSEEN
-    drawn = np.rint(255 * (photo * (1 - alpha) + color * alpha)).astype(np.uint8)
-    return outlined(drawn, _box_in(shape, explanation, input_size))
-
-
-def brightest(heatmap: np.ndarray) -> float:
-    """The value drawn in full colour: the largest, or of a map of single pixels the 99th percentile above zero.
-
-    A few pixels far above all others would else leave the rest of a gradient in the dark.
-    """
-    positive = heatmap[heatmap > 0]
-    if not positive.size:
-        return 0.0
-    return float(positive.max() if heatmap.size < FINE else np.percentile(positive, 99))
+    shape, values = (photo.shape[0], photo.shape[1]), flat(explanation.heatmap)
+    if values.size > 1:
+        heat = place(values, seen(shape, explanation.provenance.preprocessing, input_size), shape)
+        if two_sided(values, explanation.provenance.steps):
+            photo = two_colored(photo, heat, values)
+        else:
+            photo = warmed(photo, heat, values, colors)
+        photo[np.isnan(heat)] *= UNSEEN
+    return outlined(np.rint(255 * photo).astype(np.uint8), _box_in(shape, explanation, input_size))
 
 
 def outlined(photo: np.ndarray, box: Sequence[float] | None) -> np.ndarray:
@@ -132,8 +121,10 @@ def flat(heatmap: np.ndarray) -> np.ndarray:
 
 
 def title(explanation: Explanation) -> str:
-    """Method, class and score; and the status where it is not OK."""
+    """Method, class and score; what is drawn of many channels; and the status where it is not OK."""
     lines = [f"{explanation.method}: {explanation.subject} ({explanation.score:.2f})"]
+    count, *places = explanation.heatmap.shape if explanation.heatmap.ndim == 3 else (1,)
+    lines += [CHANNELS.format(count=count)] if math.prod(places) > 1 else []
     return "\n".join(lines + ([] if explanation.status == "OK" else [explanation.status.lower().replace("_", " ")]))
 
 
