@@ -7,13 +7,16 @@ READY := .venv/.ready
 READY_TO_LINT := .venv/.ready-to-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint bench proto clean
+.PHONY: help demo gallery test test-all lint bench proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## upload a real classifier to a real server, explain two photographs, write the pictures to demo/
 	$(BIN)/python models/demo.py
+
+gallery: $(READY) ## ask every method about two classes in one picture, write the sheet to docs/gallery.png
+	$(BIN)/python models/gallery.py
 
 test: $(READY) ## the tests, in about a minute
 	$(BIN)/python -m pytest -n 2 -m "not slow and not docker and not gpu"

@@ -146,6 +146,13 @@ def test_a_few_outliers_of_a_fine_map_do_not_leave_the_rest_in_the_dark():
     assert abs(blend(photo, explained(coarse)).astype(int)[99, 99] - 128).max() < 5
 
 
+def test_of_a_map_that_is_positive_everywhere_the_smallest_value_is_cold():
+    photo = np.full((100, 100, 3), 128, np.uint8)
+    drawn = blend(photo, explained(np.array([[5.0, 5.0], [5.0, 6.0]], np.float32))).astype(int)
+    np.testing.assert_array_equal(drawn[10, 10], 128)
+    assert abs(drawn[90, 90] - 128).max() > 60
+
+
 def test_a_fine_map_with_signs_is_red_for_the_target_and_blue_against_it():
     photo = np.full((100, 100, 3), 128, np.uint8)
     fine = np.zeros((100, 100), np.float32)

@@ -14,9 +14,12 @@ FOR, AGAINST = (0.75, 0.0, 0.1), (0.05, 0.25, 0.75)
 
 
 def warmed(photo: np.ndarray, heat: np.ndarray, heatmap: np.ndarray, colors: str) -> np.ndarray:
-    """The photo (height, width, 3), 0 to 1, below the positive part of the heat (height, width), NaN where unseen."""
-    hottest = brightest(heatmap)
-    shares = np.nan_to_num(np.clip(heat, 0, hottest) / hottest if hottest > 0 else heat * 0)
+    """The photo (height, width, 3), 0 to 1, below the positive part of the heat (height, width), NaN where unseen.
+
+    Of a map that is positive everywhere, as of mean scores, below what its smallest value is exceeded by.
+    """
+    low, hottest = max(0.0, float(heatmap.min())), brightest(heatmap)
+    shares = np.nan_to_num(np.clip(heat - low, 0, hottest - low) / (hottest - low) if hottest > low else heat * 0)
     alpha = STRONGEST * shares[..., np.newaxis]
     return photo * (1 - alpha) + matplotlib.colormaps[colors](shares)[..., :3] * alpha
 
