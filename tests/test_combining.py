@@ -157,6 +157,7 @@ def test_a_time_limit_is_shared_by_the_layers(engine: Engine, digits: str):
         ({"layers": [DEEP, SHALLOW], "method": "saliency"}, "leave out layers"),
         ({"layers": [DEEP, SHALLOW], "method": "score"}, "leave out layers"),
         ({"layers": [DEEP, SHALLOW], "method": "feature-maps"}, "ask for a layer at a time"),
+        ({"smoothing": [9]}, "there are eigen and augmentation"),
         ({"fusion": 77}, "there are mean, max, product, tanh-max"),
         ({"smoothing": [pb.Question.SMOOTHING_EIGEN], "method": "score-cam"}, "eigen smoothing is for .* grad-cam"),
     ],

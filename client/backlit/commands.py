@@ -48,6 +48,8 @@ def methods(server: Server, args: Namespace) -> None:
         print(f"{method.name:<20}{f'no: {method.why_not}' if method.available is False else method.summary}")
         for p in method.parameters:
             print(f"{'':<20}--set {p.name}={p.default}  {p.documentation}".rstrip())
+    print("\nseveral layers as one map (--layer A --layer B): --fuse mean, max, product or tanh-max")
+    print("smoothed maps: --smoothing eigen or augmentation")
     print("\npresets (--preset):")
     print(_table([(f"  {preset.preset}", str(replace(preset, preset=""))) for preset in server.presets()]))
     print("\nmeasures (--measures of `backlit compare`):")

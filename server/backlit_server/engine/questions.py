@@ -120,7 +120,7 @@ def _wording(question: bytes) -> Wording:
         layer=asked.layer,
         layers=_layers(asked),
         fusion=_fusion(asked.fusion) or conventions.fusion,
-        versions=AUGMENTED if pb.Question.SMOOTHING_AUGMENTATION in asked.smoothing else AS_IT_IS,
+        versions=_versions(asked.smoothing),
         scores=asked.scores,
         scale=EXPLAINED.get(asked.scale, conventions.explains),
         boxes=read_convention(asked.box_convention),
@@ -153,6 +153,13 @@ def _smoothed(asked: pb.Question) -> tuple[str, Mapping[str, Any]]:
             f"{method}"
         )
     return "eigen-grad-cam", given | {"weights": method}
+
+
+def _versions(smoothing: Sequence[int]) -> tuple[Version, ...]:
+    unknown = set(smoothing) - {pb.Question.SMOOTHING_EIGEN, pb.Question.SMOOTHING_AUGMENTATION}
+    if unknown:
+        raise BadQuestion(f"there is no smoothing {min(unknown)}; there are eigen and augmentation")
+    return AUGMENTED if pb.Question.SMOOTHING_AUGMENTATION in smoothing else AS_IT_IS
 
 
 def _layers(asked: pb.Question) -> tuple[str, ...]:
