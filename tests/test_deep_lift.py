@@ -10,20 +10,20 @@ import plain
 from backlit_proto.errors import BadQuestion, NotDifferentiable
 from backlit_server.engine.engine import Engine
 from backlit_server.graph import canonical
-from backlit_server.graph.reading.view import View
 from backlit_server.graph.seeding.differences import differences
 from bare import ask, stored
 from test_relevance import model, normal
 
 rng = np.random.default_rng(31)
-MAPS = View("NCHW", (4, 4))
 
 
-def shares(net: onnx.ModelProto, x: np.ndarray, seed: np.ndarray, *baseline: float) -> tuple[np.ndarray, np.ndarray]:
+def shares(
+    net: onnx.ModelProto, x: np.ndarray, seed: np.ndarray, baseline: float | np.ndarray = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Each element's difference times its multiplier, and what the scores gained in all."""
-    made = differences(canonical(net), "x", "y", view=MAPS, baseline=baseline or (0.0,))
+    made = differences(canonical(net), "x", "y", baseline=baseline)
     multipliers, gained = plain.values(made.model, ["grad/x", "gained"], {"x": x, "grad/y": seed})
-    return (x - np.array(baseline or (0.0,), np.float32).reshape(-1, 1, 1)) * multipliers, gained
+    return (x - np.asarray(baseline, np.float32)) * multipliers, gained
 
 
 def test_a_rectifier_passes_the_quotient_of_differences():
@@ -109,9 +109,9 @@ def node(name: str) -> onnx.ModelProto:
 @pytest.mark.parametrize("name", NODES)
 def test_what_elements_get_adds_up_to_what_the_output_gained(name: str):
     net, x, seed = node(name), normal(3, 2, 4, 4), normal(3, 2, 4, 4)
-    before = np.full((1, 2, 4, 4), np.array([0.3, -0.2], np.float32).reshape(2, 1, 1), np.float32)
+    before = normal(1, 2, 4, 4)
     after, was = (plain.values(canonical(net), ["y"], {"x": value})[0] for value in (x, before))
-    got, gained = shares(net, x, seed, 0.3, -0.2)
+    got, gained = shares(net, x, seed, before)
     assert np.allclose(gained, (seed * (after - was)).sum((1, 2, 3)), rtol=1e-4, atol=1e-4)
     rounding = 1e-4 * abs(got).sum((1, 2, 3)).max()  # shares of both signs that nearly cancel
     assert np.allclose(got.sum((1, 2, 3)), gained, rtol=1e-3, atol=rounding)
@@ -155,7 +155,24 @@ def test_the_shares_of_a_real_network_are_complete(engine: Engine, shared: Path,
     assert best.facts["completeness error"] < error
 
 
-def test_a_baseline_of_the_wrong_number_of_channels_is_refused(engine: Engine, shared: Path):
+def test_baselines_that_differ_anywhere_are_told_apart(engine: Engine, shared: Path):
+    """Images so large that numpy would not print them whole."""
     digest = stored(engine.store, shared / "models" / "digits40-cnn-gap.onnx")
-    with pytest.raises(BadQuestion, match="one for each of 1 channels, not 3"):
-        ask(engine, digest, rng.random((1, 1, 40, 40)).astype(np.float32), "deep-lift", baseline=[0.1, 0.2, 0.3])
+    x, one = rng.random((2, 1, 40, 40)).astype(np.float32)
+    other = one.copy()
+    other[0, 20, 20] = 5
+    maps = [shares_of(engine, digest, x[None], baseline) for baseline in (one, other, one)]
+    assert not np.allclose(maps[0], maps[1])
+    assert np.allclose(maps[0], maps[2])
+
+
+def shares_of(engine: Engine, digest: str, x: np.ndarray, baseline: np.ndarray) -> np.ndarray:
+    ((explanation, heatmap),) = ask(engine, digest, x, "deep-lift", [3], baseline=baseline.tolist())
+    assert explanation.facts["completeness error"] < 1e-3
+    return heatmap
+
+
+def test_a_baseline_of_another_shape_is_refused(engine: Engine, shared: Path):
+    digest = stored(engine.store, shared / "models" / "digits40-cnn-gap.onnx")
+    with pytest.raises(BadQuestion, match="shape of one image"):
+        ask(engine, digest, rng.random((1, 1, 40, 40)).astype(np.float32), "deep-lift", baseline=[[0.1, 0.2, 0.3]])

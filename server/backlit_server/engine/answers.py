@@ -1,7 +1,6 @@
 """From a raw map to the answer that leaves: rendered, judged, and with the story of how it was made."""
 
 import functools
-import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import data_type_of
 from backlit_server.engine.pictures import Recipe
 from backlit_server.engine.questions import Wording
+from backlit_server.engine.recent import in_words
 from backlit_server.engine.rendering import pixels, render
 from backlit_server.engine.targets import Row, resolved
 from backlit_server.engine.verdicts import NOTES, OK, judge, judge_untargeted
@@ -119,7 +119,7 @@ def _statuses(looked: Looked, wording: Wording) -> list[pb.HeatmapStatus]:
 def provenance(looked: Looked, maker: Maker, steps: tuple[str, ...]) -> pb.Provenance:
     wording = maker.wording
     steps = looked.steps + steps
-    parameters = tuple((name, _told(value)) for name, value in wording.parameters.items())
+    parameters = tuple((name, in_words(value)) for name, value in wording.parameters.items())
     graphs = (looked.graph_digest, maker.arithmetic)
     made = _made(
         looked.passes, wording.model, *graphs, maker.provider, maker.versions, wording.profile, parameters, steps
@@ -129,13 +129,6 @@ def provenance(looked: Looked, maker: Maker, steps: tuple[str, ...]) -> pb.Prove
     told = pb.Provenance(preprocessing=maker.prepared.message(), preprocessing_assumed=wording.preprocessing is None)
     told.MergeFrom(made)
     return told
-
-
-def _told(value: Any) -> Any:
-    """A parameter as an answer tells it; of an array, which it is."""
-    if not isinstance(value, np.ndarray):
-        return value
-    return f"{value.dtype} {list(value.shape)}, SHA-256 {hashlib.sha256(value.tobytes()).hexdigest()}"
 
 
 @functools.lru_cache(REMEMBERED)

@@ -14,7 +14,7 @@ import onnx
 
 from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.engine.inputs import expected_image
-from backlit_server.engine.recent import Recent
+from backlit_server.engine.recent import Recent, in_words
 from backlit_server.engine.runtime import Runtime, Session
 from backlit_server.engine.trial import batches
 from backlit_server.graph import (
@@ -235,7 +235,7 @@ class OpenModel:
 
     def head(self, cut: Cut, method: str, parameters: Mapping[str, Any], profile: str = DEFAULT_PROFILE) -> Head:
         """The method at this cut, as a profile computes it."""
-        key = (cut.layer, PROFILES[profile].row(method), repr(sorted(parameters.items())))
+        key = (cut.layer, PROFILES[profile].row(method), _key(parameters))
         if key not in self._heads:
             session = self._open(self.head_graph(cut, method, parameters, profile))
             graphs = self._backbones[cut.layer].session.digest + session.digest
@@ -244,7 +244,7 @@ class OpenModel:
 
     def class_head(self, cut: Cut, row: Method, parameters: Mapping[str, Any]) -> Head | None:
         """A formula for all classes of one image in one run; None where each class takes a seed."""
-        key = (cut.layer, row, repr(sorted(parameters.items())))
+        key = (cut.layer, row, _key(parameters))
         if key not in self._class_heads:
             view, linear = self.anatomy.view_of(cut.layer), self._linear(cut.layer)
             graph = class_maps(cut, Recipe(row.bound(parameters), row.needs, row.outputs, view, linear))
@@ -282,15 +282,15 @@ class OpenModel:
 
     def _behind(self, cut: Cut, rules: str, recipe: Recipe, parameters: Mapping[str, Any]) -> onnx.ModelProto:
         """The graph of a recipe behind the seeded head of a cut."""
-        scores, key = self.anatomy.scores.name, (cut.layer, rules, repr(taken(rules, parameters)))
+        scores, key = self.anatomy.scores.name, (cut.layer, rules, _key(taken(rules, parameters)))
         if key not in self._seeded:
             head = narrowed(cut.head, scores) if rules in NARROW else cut.head
             self._seeded[key] = self._with_seed(head, cut.layer, rules, parameters)
         return method_graph(self._seeded[key], cut, scores, recipe)
 
     def _with_seed(self, head: onnx.ModelProto, layer: str, rules: str, parameters: Mapping[str, Any]) -> Seeded:
-        known = {"view": self.anatomy.view_of(layer), "views": self.anatomy.views}
-        return SEEDINGS[rules](head, layer, self.anatomy.scores.name, **taken(rules, {**parameters, **known}))
+        given = taken(rules, {**parameters, "views": self.anatomy.views})
+        return SEEDINGS[rules](head, layer, self.anatomy.scores.name, **given)
 
     def recipe(self, layer: str, method: str, parameters: Mapping[str, Any], profile: str = DEFAULT_PROFILE) -> Recipe:
         """What the graph room needs to know of a method at a layer."""
@@ -366,3 +366,7 @@ class OpenModel:
     @property
     def _whole(self) -> Backbone:
         return Backbone(self.plain, None)
+
+
+def _key(parameters: Mapping[str, Any]) -> str:
+    return repr(sorted((name, in_words(value)) for name, value in parameters.items()))

@@ -1,6 +1,9 @@
 """What is kept open for the next question."""
 
-from typing import TypeVar
+import hashlib
+from typing import Any, TypeVar
+
+import numpy as np
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -17,3 +20,10 @@ class Recent(dict[Key, Value]):
         if key not in self and len(self) == self._most:
             del self[next(iter(self))]
         super().__setitem__(key, value)
+
+
+def in_words(value: Any) -> Any:
+    """A parameter in few words, the same for equal ones alone; of an array, which it is."""
+    if not isinstance(value, np.ndarray):
+        return value
+    return f"{value.dtype} {list(value.shape)}, SHA-256 {hashlib.sha256(value.tobytes()).hexdigest()}"

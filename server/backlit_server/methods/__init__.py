@@ -242,7 +242,7 @@ METHODS: dict[str, Method] = {
     ),
     "deep-lift": Method(
         gradients.deep_lift,
-        ("The baseline's values, as the model takes them: one number, or one a channel.",),
+        ("The baseline, as the model takes it: a number for all pixels and channels, or an array like one input.",),
         outputs=("heatmap", "completeness error"),
         forwards=2,
         at=IMAGE,

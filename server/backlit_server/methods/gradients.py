@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from backlit_server.methods.parameters import Filling
+
 Reduction = Literal["max", "mean", "sum"]
 Composite = Literal[
     "epsilon",
@@ -111,9 +113,7 @@ def lrp(
     return relevance.sum(1)
 
 
-def deep_lift(
-    features: Any, reference: Any, multipliers: Any, gained: Any, *, baseline: tuple[float, ...] = (0.0,)
-) -> Any:
+def deep_lift(features: Any, reference: Any, multipliers: Any, gained: Any, *, baseline: Filling = 0.0) -> Any:
     """DeepLIFT: each pixel's share of the difference that the image makes to a baseline, in one pass.
 
     sum_c (x - x')_c m_c, with multipliers m by the rescale rule; products of two tensors that both depend on the image,

@@ -7,7 +7,6 @@ from backlit_proto.errors import BadQuestion, NotDifferentiable
 from backlit_server.graph.opening import with_rules
 from backlit_server.graph.overlays.rescale import REFERENCE, RESCALE
 from backlit_server.graph.reading.paths import SHAPE_READERS
-from backlit_server.graph.reading.view import View
 from backlit_server.graph.recording.formula import with_formula
 from backlit_server.graph.recording.sym import Array
 from backlit_server.graph.recording.tape import Kind, kinds_of, value_info
@@ -17,11 +16,11 @@ from backlit_server.graph.spelling.reads import reads
 GAINED = "gained"
 
 
-def differences(model: ModelProto, layer: str, scores: str, *, view: View, baseline: tuple[float, ...]) -> Seeded:
+def differences(model: ModelProto, layer: str, scores: str, *, baseline: float | np.ndarray) -> Seeded:
     """`multipliers` at the layer; `reference`, its values for the baseline; `gained`, what seed . scores gain."""
     both = _beside(with_rules(model, [scores], [layer], RESCALE), layer, scores)
     made = with_gradients(both, [layer], scores, RESCALE)
-    _fill(made, layer, _values(dict(kinds_of(model.graph))[layer], view, baseline))
+    _fill(made, layer, _values(dict(kinds_of(model.graph))[layer], baseline))
     asked = {"seed": f"grad/{scores}", "found": scores, "before": REFERENCE + scores}
     made = with_formula(made, _gained, asked, GAINED)
     tensors = {"features": layer, "reference": REFERENCE + layer, "multipliers": f"grad/{layer}", GAINED: GAINED}
@@ -58,14 +57,17 @@ def _renamed(node: NodeProto, second: set[str]) -> NodeProto:
     return made
 
 
-def _values(kind: Kind, view: View, baseline: tuple[float, ...]) -> np.ndarray:
-    """The baseline, ready to be repeated to the layer's shape."""
-    axis = view.roles.index("C")
-    size = (kind.shape or ())[axis]
-    if len(baseline) not in (1, size):
-        raise BadQuestion(f"a baseline is one number, or one for each of {size} channels, not {len(baseline)}")
-    dtype = helper.tensor_dtype_to_np_dtype(kind.dtype)
-    return np.array(baseline, dtype).reshape([-1 if k == axis else 1 for k in range(len(view.roles))])
+def _values(kind: Kind, baseline: float | np.ndarray) -> np.ndarray:
+    """The baseline, a number or one image in the layer's own layout, ready to be repeated to the layer's shape."""
+    given = np.asarray(baseline, helper.tensor_dtype_to_np_dtype(kind.dtype))
+    shape = list(kind.shape or ())[1:]
+    if not given.ndim:
+        return given.reshape([1] * (len(shape) + 1))
+    image = given[None] if given.ndim == len(shape) else given
+    sizes = [n if isinstance(n, int) else m for n, m in zip(shape, image.shape[1:], strict=False)]
+    if image.shape != (1, *sizes) or len(sizes) != len(shape):
+        raise BadQuestion(f"a baseline is a number, or an array of the shape of one image, {shape}; not {given.shape}")
+    return image
 
 
 def _fill(model: ModelProto, layer: str, values: np.ndarray) -> None:

@@ -20,8 +20,8 @@ SEEDINGS: Mapping[str, Callable[..., Seeded]] = {
     "le-grad": attention_gradients,
     "attention-rollout": attentions,
 }
-"""A row takes a head, its layer and its scores. By name it takes what it depends on: parameters of the method, `view`
-(how the layer is read as maps), `views` (of all tensors)."""
+"""A row takes a head, its layer and its scores. By name it takes what it depends on: parameters of the method, and
+`views`, how tensors are read as maps."""
 
 NARROW = frozenset(RULES) | {"weights"}
 """Those that can do with the weights of the asked classes alone; others look at the weights themselves."""
