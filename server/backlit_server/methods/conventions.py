@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from backlit_server.methods.asking import Array, HeadGradients, Outcome, Steps
-from backlit_server.methods.variations import Weighing, summands
+from backlit_server.methods.asking import Array
+from backlit_server.methods.principal import Kernel, kpca_cam
 
 Formula = Callable[..., Any]
 
@@ -67,10 +67,12 @@ def eigen_cam_centred(features: Array) -> Array:
     return centred_direction(features)
 
 
-def eigen_grad_cam_centred(features: Array, seeds: Array, *, weights: Weighing = "hires-cam") -> Steps:
-    """EigenGrad-CAM after the mean of each weighted map was taken away; its sign is that of the decomposition."""
-    grads = yield HeadGradients(features, seeds)
-    return Outcome(centred_direction(summands(weights, features, grads)))
+def kpca_cam_centred(features: Array, *, kernel: Kernel = "sigmoid") -> Array:
+    """KPCA-CAM after the mean of each channel was taken away; the largest component is positive."""
+    found = kpca_cam(features - features.mean((2, 3), keepdims=True), kernel=kernel)
+    flat = found.reshape(len(found), -1)
+    largest = np.take_along_axis(flat, abs(flat).argmax(1)[:, None], 1)
+    return np.where(largest[:, :, None] < 0, -found, found)
 
 
 def centred_direction(features: Array) -> Array:

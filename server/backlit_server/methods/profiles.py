@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from backlit_proto.errors import BadQuestion
-from backlit_server.methods import IMAGE, WEIGHTS, Method, bind_to, conventions, method
-from backlit_server.methods.asking import HeadGradients
+from backlit_server.methods import IMAGE, METHODS, WEIGHTS, Method, bind_to, conventions, conventions_asking, method
+from backlit_server.methods.asking import Gradients, HeadGradients, Scores
 from backlit_server.methods.interpolation import BILINEAR
 
 DEFAULT_PROFILE = "paper"
@@ -90,8 +90,11 @@ PROFILES: Mapping[str, Profile] = {
             "grad-cam++": Method(conventions.grad_cam_plus_plus_damped),
             "xgrad-cam": Method(conventions.xgrad_cam_with(1e-7)),
             "eigen-cam": Method(conventions.eigen_cam_centred),
-            "eigen-grad-cam": Method(conventions.eigen_grad_cam_centred, (WEIGHTS,), asks=(HeadGradients,)),
+            "eigen-grad-cam": Method(conventions_asking.eigen_grad_cam_centred, (WEIGHTS,), asks=(HeadGradients,)),
+            "kpca-cam": Method(conventions.kpca_cam_centred, METHODS["kpca-cam"].parameter_documentation),
             "fem": Method(conventions.fem_by_share),
+            "score-cam": Method(conventions_asking.score_cam_of_scores, asks=(Scores,)),
+            "finer-cam": Method(conventions_asking.finer_cam_of_softmax, asks=(HeadGradients,)),
         },
     ),
     "torchcam": Profile(
@@ -102,6 +105,7 @@ PROFILES: Mapping[str, Profile] = {
         methods={
             "grad-cam++": Method(conventions.grad_cam_plus_plus_of_cubes),
             "xgrad-cam": Method(conventions.xgrad_cam_with(1e-8)),
+            "score-cam": Method(conventions_asking.score_cam_of_coarse_masks, asks=(Scores,)),
         },
         fusion="max",
     ),
@@ -114,6 +118,7 @@ PROFILES: Mapping[str, Profile] = {
             "gradient-x-input": Method(conventions.gradient_x_input_by_channel, at=IMAGE),
             "guided-backprop": Method(conventions.gradient_by_channel, at=IMAGE, rules="guided"),
             "deconvnet": Method(conventions.gradient_by_channel, at=IMAGE, rules="deconvnet"),
+            "guided-grad-cam": Method(conventions_asking.guided_grad_cam_by_channel, asks=(Gradients, HeadGradients)),
         },
     ),
     "tf-keras-vis": Profile(
