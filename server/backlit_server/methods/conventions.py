@@ -80,7 +80,7 @@ def centred_direction(features: Array) -> Array:
     count, channels, height, width = features.shape
     places = features.reshape(count, channels, -1).transpose(0, 2, 1)
     centred = places - places.mean(1, keepdims=True)
-    finite = np.isfinite(centred).all((1, 2), keepdims=True)
+    finite = np.all(np.isfinite(centred), axis=(1, 2), keepdims=True)
     _, _, directions = np.linalg.svd(np.where(finite, centred, 0), full_matrices=False)
     return (centred @ directions[:, 0, :, None]).reshape(count, height, width)
 
