@@ -65,7 +65,11 @@ def responses(
     )
     question.scale = (SCALES | {"score": pb.Question.SCALE_SCORE, "": pb.Question.SCALE_UNSPECIFIED})[scale]
     question.targets.extend(_target(target) for target in targets)
-    question.parameters.update(parameters)
+    for parameter, value in parameters.items():
+        if isinstance(value, np.ndarray):
+            question.arrays[parameter].CopyFrom(to_tensor(value))
+        else:
+            question.parameters.update({parameter: value})
     request = pb.ExplainRequest(question=question, inputs=inputs)
     answers = engine.explain(request, [to_array(tensor) for tensor in tensors_in(request)])
     return [answer for answer in answers if answer is not None]
