@@ -11,6 +11,7 @@ from onnx.utils import Extractor
 from skimage.transform import resize
 
 import plain
+from backlit_proto.errors import NotExplainable
 from backlit_server.engine.engine import Engine
 from bare import ask, stored, values
 
@@ -160,3 +161,11 @@ def test_a_random_map_has_nothing_to_do_with_the_class(asked: Asked, engine: Eng
     one, same = (asked.heatmaps(engine, "random-cam", seed=3) for _ in range(2))
     assert np.array_equal(one, same)
     assert abs(np.corrcoef(one.reshape(2, -1))[0, 1]) < 0.9
+
+
+@pytest.mark.parametrize("name", ["catsordogs-nhwc", "ultraface-rfb320"])
+def test_finer_cam_needs_several_classes(name: str, shared: Path, engine: Engine):
+    model = stored(engine.store, shared / "models" / f"{name}.onnx")
+    x = np.zeros({"catsordogs-nhwc": (1, 256, 256, 1), "ultraface-rfb320": (1, 3, 240, 320)}[name], np.float32)
+    with pytest.raises(NotExplainable, match="finer-cam compares classes"):
+        ask(engine, model, x, "finer-cam")

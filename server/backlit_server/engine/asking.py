@@ -104,6 +104,7 @@ GIVEN: dict[str, Callable[[Sitting], Any]] = {
     "image": _image,
     "features": _features,
     "scores": _scores,
+    "classes": _scores,
     "seeds": _seeds,
     "probability": lambda at: probability_of(at.model.anatomy.scores),
     "probabilities": lambda at: probabilities_of(at.model.anatomy.scores),

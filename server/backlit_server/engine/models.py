@@ -148,6 +148,10 @@ class OpenModel:
             layer = layer or self.anatomy.penultimate
         if Detections in row.asks and not self.anatomy.scores.task.boxes:
             raise NotExplainable(f"{method} follows boxes, and this model finds none: use rise")
+        if "classes" in row.needs and not self._several_classes:
+            raise NotExplainable(
+                f"{method} compares classes, and an image has no scores of several: use {DEFAULT_METHOD}"
+            )
         if not row.needs_layer:
             return self._whole
         if not (layer or self.anatomy.default_layer):
@@ -155,6 +159,11 @@ class OpenModel:
         if not layer and self.anatomy.levels:
             return self._of_levels
         return self.at(layer or self.anatomy.default_layer)
+
+    @property
+    def _several_classes(self) -> bool:
+        shape = self.anatomy.scores.shape
+        return len(shape) == 2 and shape[1] != 1
 
     def at(self, layer: str) -> Backbone:
         """The forward pass with what crosses the cut at a tensor or node, by name."""
@@ -201,7 +210,7 @@ class OpenModel:
     def together(self, method: str, layers: tuple[str, ...]) -> tuple[Backbone, ...]:
         """What a method needs at several layers, by tensor or node name, of one forward pass."""
         row = METHODS[method]
-        if row.at == IMAGE or not row.needs_layer:
+        if row.at in (IMAGE, TOKENS) or not row.needs_layer:
             raise BadQuestion(
                 f"{method} looks at no layer that can be chosen: leave out layers, or use {DEFAULT_METHOD}"
             )

@@ -12,6 +12,7 @@ A method of many passes is a generator instead (asking.py); it takes one image a
     image     (1, channels, height, width)  as the model takes it, channels first
     features  (1, channels, height, width)  at the layer
     scores    (1, *scores)                  of the image
+    classes   (1, classes)                  the same, where they are those of several classes
     seeds     (targets, *scores)            d(target)/d(scores)
     probability                             (scores (n, *scores), seeds) -> (n, targets)
     probabilities                           (scores (n, *scores)) -> (n, scores), of all of them

@@ -41,7 +41,7 @@ def eigen_grad_cam(features: Array, seeds: Array, *, weights: Weighing = "hires-
 def finer_cam(
     features: Array,
     seeds: Array,
-    scores: Array,
+    classes: Array,
     *,
     alpha: Annotated[float, Range(0, 100)] = 0.6,
     similar: Annotated[int, Range(1, 1_000_000)] = 3,
@@ -52,25 +52,21 @@ def finer_cam(
     A method's map of y_c - alpha mean(y_d), d the classes whose scores are nearest to the target's. Zhang et al.,
     Finer-CAM, 2025, section 3. `similar class 1` and so on tell which classes it was compared with.
     """
-    ranks = [nearest(seed, scores[0]) for seed in seeds]
+    ranks = [nearest(seed, classes[0]) for seed in seeds]
     count = min(similar, *(len(ranked) for ranked in ranks))
-    classes = np.stack([ranked[:count] for ranked in ranks])
+    others = np.stack([ranked[:count] for ranked in ranks])
     finer = seeds.copy()
-    for seed, others in zip(finer, classes, strict=True):
-        seed[others] -= alpha / count
+    np.put_along_axis(finer, others, -alpha / count, 1)
     grads = yield HeadGradients(features, finer)
-    compared = {f"similar class {k + 1}": others for k, others in enumerate(classes.T)}
+    compared = {f"similar class {k + 1}": column for k, column in enumerate(others.T)}
     return Outcome(WEIGHINGS[weights](features, grads), compared)
 
 
 def nearest(seed: Array, scores: Array) -> Array:
     """The classes that a seed (classes,) does not ask for, those with a score near to what it asks for first."""
     others = np.flatnonzero(seed == 0)
-    if scores.ndim != 1 or not len(others):
-        raise BadQuestion(
-            f"finer-cam compares a class with others, and an image's scores are shaped {scores.shape}; say what to "
-            "compare by a combination of targets, one weighing -1, and use grad-cam"
-        )
+    if not len(others):
+        raise BadQuestion("finer-cam compares a class with others, and this seed asks for all of them: use grad-cam")
     return others[np.argsort(abs(scores[others] - seed @ scores), kind="stable")]
 
 
