@@ -52,10 +52,10 @@ $(READY): pyproject.toml
 		{ echo "backlit needs Python 3.11 or newer as $(PYTHON); choose another: make PYTHON=python3.13 ..." >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || \
 		{ rm -rf .venv; echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --editable '.[server,pictures,projection,demo,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[server,pictures,projection,regions,demo,test]'
 	@touch $@
 
 # All extras at once: the generator of the messages holds protobuf back, and what needs protobuf has to follow.
 $(READY_TO_LINT): $(READY)
-	$(BIN)/python -m pip install --quiet --editable '.[server,pictures,projection,demo,test,lint]'
+	$(BIN)/python -m pip install --quiet --editable '.[server,pictures,projection,regions,demo,test,lint]'
 	@touch $@

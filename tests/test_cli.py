@@ -45,6 +45,8 @@ def arguments(*words: str):
         (["--mean", "1,2.5,3"], "mean", (1, 2.5, 3)),
         (["--out", "maps"], "out", Path("maps")),
         (["--timeout", "2.5"], "timeout", 2.5),
+        (["--object"], "object", 0.15),
+        (["--object", "otsu"], "object", "otsu"),
         ([], "target", None),
     ],
 )
@@ -59,6 +61,7 @@ def test_the_arguments_of_explain_mean_what_they_say(words, name, value):
         (["explain", "m"], "PICTURE"),
         (["explain", "m", "a.jpg", "--size", "large"], "224x224"),
         (["explain", "m", "a.jpg", "--mean", "red"], "numbers with commas"),
+        (["explain", "m", "a.jpg", "--object", "2"], "a share between 0 and 1"),
         (["explain", "m", "a.jpg", "--set", "masks"], "NAME=VALUE"),
         (["paint", "m"], "paint"),
     ],
@@ -142,10 +145,13 @@ def test_assumed_preprocessing_is_said_loudly_with_the_way_out(shared, photo, tm
 @pytest.mark.usefixtures("address")
 def test_json_holds_the_maps_and_writes_no_pictures(model, photo, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["explain", model, photo, *PREPARED, "--target", "top2", "--size", "4x6", "--json"]) == 0
+    assert main(["explain", model, photo, *PREPARED, "--target", "top2", "--size", "4x6", "--object", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [np.shape(row["heatmap"]) for row in rows] == [(4, 6), (4, 6)]
     assert rows[0]["score"] > rows[1]["score"]
+    x_min, y_min, x_max, y_max = rows[0]["object"]
+    assert 0 <= x_min < x_max <= 224
+    assert 0 <= y_min < y_max <= 224
     assert rows[0]["provenance"]["preprocessing"]["preset"] == "efficientnet-lite"
     assert list(tmp_path.iterdir()) == []
 

@@ -58,5 +58,5 @@ def test_every_method_has_to_be_one_that_takes_the_parameters(engine: Engine, di
     x = np.zeros((1, 1, 40, 40), np.float32)
     with pytest.raises(BadQuestion, match="there is no method 'grad-can'"):
         together(engine, digest, x, ("grad-cam", "grad-can"))
-    with pytest.raises(BadQuestion, match="^cam has no parameter 'steps'"):
+    with pytest.raises(BadQuestion, match=r"^cam has no parameter 'steps'"):
         together(engine, digest, x, ("integrated-gradients", "cam"), steps=3)

@@ -19,6 +19,7 @@ from backlit.measures import Measurement
 from backlit.model import Model
 from backlit.mosaics import mosaic
 from backlit.preprocessing import Preprocessing
+from backlit.regions import Region, boxes, iou, segment
 from backlit.server import Server, connect
 from backlit.weights import WeightedLayer, Weights
 from backlit_proto.errors import (
@@ -73,6 +74,7 @@ __all__ = [
     "Probability",
     "Profile",
     "Provenance",
+    "Region",
     "Server",
     "ServerUnavailable",
     "Similar",
@@ -84,6 +86,9 @@ __all__ = [
     "WorkerLost",
     "WrongOffset",
     "aio",
+    "boxes",
     "connect",
+    "iou",
     "mosaic",
+    "segment",
 ]

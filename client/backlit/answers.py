@@ -9,6 +9,7 @@ from google.protobuf.json_format import MessageToDict
 from backlit.card import Arithmetic
 from backlit.measures import Measurement, read_measurement
 from backlit.preprocessing import Preprocessing
+from backlit.regions import SHARE, boxes
 from backlit.selfcheck import SelfCheck, read_self_check
 from backlit.words import word
 from backlit_proto import backlit_pb2 as pb
@@ -98,6 +99,20 @@ class Explanation:
             return self.description or "seed"
         name = self.name or f"class {self.target}"
         return f"{self.scale} of {name}" if self.scale else name
+
+    def box(
+        self,
+        size: tuple[int, int] | None = None,
+        *,
+        share: float | str = SHARE,
+        input_size: tuple[int, int] | None = None,
+    ) -> tuple[int, int, int, int] | None:
+        """The box x_min, y_min, x_max, y_max of the largest hot region, None where nothing is hot.
+
+        As `backlit.boxes`, which tells several and what the arguments are.
+        """
+        found = boxes(self, size, share=share, most=1, input_size=input_size)
+        return found[0].corners if found else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """The `backlit` command: models in, heatmaps over pictures out."""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from backlit import commands, comparing, embedding, features, weighing
 from backlit.doctor import doctor
 from backlit.grammar import declarations
+from backlit.regions import SHARE
 from backlit.server import Server, connect
 from backlit.spoken import ABOUT_TARGETS, read_target
 from backlit_proto.errors import BacklitError
@@ -28,6 +30,7 @@ Without --server (or the variable BACKLIT_SERVER) a private server runs for as l
 It keeps models where every server of this user does, so what was uploaded is there the next time.
 """
 DOCTOR = "tell what can be done with a file and what it costs, here and without a server"
+OBJECT = "box the largest region that is at least this share of the hottest place, or otsu; without a number 0.15"
 STATUSES = (
     "exit status: 0 all methods work; 1 some do not; 2 the file cannot be read or explained; "
     "3 nothing was examined, because the server extra is not installed"
@@ -118,6 +121,7 @@ def _explain(command: argparse.ArgumentParser) -> None:
     command.add_argument("--set", type=_parameter, action="append", metavar="NAME=VALUE", help="a method's parameter")
     command.add_argument("--time-limit", type=float, metavar="SECONDS", help="a picture and method; then what is known")
     command.add_argument("--out", type=Path, metavar="DIR", help="where pictures go; default: here")
+    command.add_argument("--object", type=_share, nargs="?", const=SHARE, metavar="SHARE", help=OBJECT)
     command.add_argument("--json", action="store_true", help="one JSON object a map; pictures only with --out")
     declarations(command)
 
@@ -144,6 +148,18 @@ def _maybe_model(command: argparse.ArgumentParser) -> None:
 
 def _nothing(command: argparse.ArgumentParser) -> None:
     pass
+
+
+def _share(text: str) -> str | float:
+    if text == "otsu":
+        return text
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1 of the largest value, or otsu")
+    return share
 
 
 def _size(text: str) -> str | tuple[int, int]:

@@ -15,18 +15,20 @@ from backlit.kinds import Target, common_scale
 from backlit.model import Model
 from backlit.preprocessing import Preprocessing
 from backlit.progress import shown
+from backlit.regions import Corners
 from backlit.targets import ALL, TOP
 
 
 def explain_pictures(model: Model, args: Namespace, preprocessing: Preprocessing | None) -> None:
     """Answers for every picture and method, drawn and told."""
-    draw = _no_picture if args.json and not args.out else _drawer(model)
+    draw = _no_picture if args.json and not args.out else _drawer(model, args.object)
     tell = _tell_json if args.json else _tell
     methods = args.method or ["grad-cam"]
     answers = _answers(model, args, methods, preprocessing)
     files = overlay_files(list(answers), methods, args.out or Path())
     for picture, explanations in answers.items():
-        tell(picture, explanations, draw(picture, explanations, files[picture]))
+        objects = _objects(picture, explanations, args.object, model.card.input_size) if args.object else []
+        tell(picture, explanations, draw(picture, explanations, files[picture]), objects)
     caution([e.provenance for explanations in answers.values() for e in explanations])
 
 
@@ -79,13 +81,23 @@ def overlay_files(pictures: Sequence[Path], methods: Sequence[str], folder: Path
     return files
 
 
-def _drawer(model: Model) -> Callable[[Path, Sequence[Explanation], Path], Path | None]:
+def _objects(
+    picture: Path, explanations: Sequence[Explanation], share: float | str, input_size: tuple[int, int] | None
+) -> list[Corners | None]:
+    """The box of the largest hot region of each map, in pixels of the picture."""
+    from backlit.pictures import load
+
+    height, width, _ = load(picture).shape
+    return [e.box((height, width), share=share, input_size=input_size) for e in explanations]
+
+
+def _drawer(model: Model, share: float | str | None) -> Callable[[Path, Sequence[Explanation], Path], Path | None]:
     """Draws overlays; a missing extra is told before any work is done."""
     from backlit import pictures
 
     def draw(picture: Path, explanations: Sequence[Explanation], file: Path) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
-        pictures.overlay(picture, explanations, input_size=model.card.input_size).savefig(file)
+        pictures.overlay(picture, explanations, input_size=model.card.input_size, share=share).savefig(file)
         return file
 
     return draw
@@ -95,10 +107,12 @@ def _no_picture(picture: Path, explanations: Sequence[Explanation], file: Path) 
     return None
 
 
-def _tell(picture: Path, explanations: Sequence[Explanation], file: Path | None) -> None:
+def _tell(
+    picture: Path, explanations: Sequence[Explanation], file: Path | None, objects: Sequence[Corners | None]
+) -> None:
     print(picture)
     width = max((len(e.method) for e in explanations), default=0)
-    for e in explanations:
+    for e, box in itertools.zip_longest(explanations, objects):
         target = e.subject if e.target is None else f"{e.target:>4} {e.name}"
         probability = "" if math.isnan(e.output) else f"  output {e.output:.3f}"
         print(f"  {e.method:<{width}} {target:<28} score {e.score:.2f}{probability}  {e.status}")
@@ -106,6 +120,8 @@ def _tell(picture: Path, explanations: Sequence[Explanation], file: Path | None)
             print(f"  {'':<{width}} {e.description}")
         if e.detection:
             print(f"  {'':<{width}} {', '.join(_about_box(e.detection))}")
+        if objects:
+            print(f"  {'':<{width}} {'object at ' + ', '.join(map(str, box)) if box else 'no object: nothing is hot'}")
         if about := _about_passes(e):
             print(f"  {'':<{width}} {about}")
         if e.note:
@@ -131,9 +147,12 @@ def _about_box(found: DetectedBox) -> Iterator[str]:
         yield f"box {corners}{fit}{read}"
 
 
-def _tell_json(picture: Path, explanations: Sequence[Explanation], file: Path | None) -> None:
-    for explanation in explanations:
+def _tell_json(
+    picture: Path, explanations: Sequence[Explanation], file: Path | None, objects: Sequence[Corners | None]
+) -> None:
+    for explanation, box in itertools.zip_longest(explanations, objects):
         row = {"picture": str(picture), "file": file and str(file), **asdict(explanation)}
+        row |= {"object": box} if objects else {}
         row["heatmap"] = explanation.heatmap.tolist()
         print(json.dumps(dict(_finite(row))))
 

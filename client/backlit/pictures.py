@@ -16,7 +16,7 @@ import numpy as np
 
 from backlit.answers import Explanation
 from backlit.pixels import Picture, PilImage
-from backlit.placement import place, seen
+from backlit.placement import flat, place, seen
 from backlit_proto.errors import BadQuestion
 
 try:
@@ -44,11 +44,12 @@ def overlay(
     *,
     input_size: tuple[int, int] | None = None,
     colors: str = "turbo",
+    share: float | str | None = None,
 ) -> Figure:
     """The picture and one overlay an explanation, each titled with method, class, score and what to be wary of.
 
     `input_size` (height, width) of the model is needed only where the answer's preprocessing does not say it;
-    `colors` is any of matplotlib's colour maps.
+    `colors` is any of matplotlib's colour maps; `share` as in blend.
     """
     photo = load(picture)
     beside = max(1, min(COLUMNS - 1, len(explanations)))
@@ -61,7 +62,7 @@ def overlay(
         axis.set_axis_off()
     _show(axes[0, 0], photo, _name(picture))
     for axis, explanation in zip(axes[:, 1:].ravel(), explanations, strict=False):
-        _show(axis, blend(photo, explanation, input_size=input_size, colors=colors), title(explanation))
+        _show(axis, blend(photo, explanation, input_size=input_size, colors=colors, share=share), title(explanation))
     return figure
 
 
@@ -71,11 +72,13 @@ def blend(
     *,
     input_size: tuple[int, int] | None = None,
     colors: str = "turbo",
+    share: float | str | None = None,
 ) -> np.ndarray:
     """The picture (uint8, height x width x 3) under the heatmap, exactly where it belongs.
 
     Under its positive part in `colors`; a map of single pixels with signs in red for the target and blue against it. A
-    heatmap without places, as of scores, covers nothing. The box of a detector is drawn around what it found.
+    heatmap without places, as of scores, covers nothing. The box of a detector is drawn around what it found; with a `share`, as in `backlit.boxes`, that of
+    the largest hot region as well.
     """
     photo = load(picture).astype(np.float32) / 255
     shape, values = (photo.shape[0], photo.shape[1]), flat(explanation.heatmap)
@@ -86,7 +89,8 @@ def blend(
         else:
             photo = warmed(photo, heat, values, colors)
         photo[np.isnan(heat)] *= UNSEEN
-    return outlined(np.rint(255 * photo).astype(np.uint8), _box_in(shape, explanation, input_size))
+    drawn = outlined(np.rint(255 * photo).astype(np.uint8), _box_in(shape, explanation, input_size))
+    return outlined(drawn, explanation.box(shape, share=share, input_size=input_size) if share else None)
 
 
 def outlined(photo: np.ndarray, box: Sequence[float] | None) -> np.ndarray:
@@ -112,12 +116,6 @@ def _box_in(
         return corners
     across = (photo[1] / input_size[1], photo[0] / input_size[0]) * 2
     return tuple(side * scale for side, scale in zip(corners, across, strict=True))
-
-
-def flat(heatmap: np.ndarray) -> np.ndarray:
-    """Height x width: of a heatmap with channels, their mean."""
-    values = np.asarray(heatmap, np.float32)
-    return values.mean(0) if values.ndim == 3 else values.reshape(values.shape if values.ndim == 2 else (1, 1))
 
 
 def title(explanation: Explanation) -> str:

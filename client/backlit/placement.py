@@ -33,6 +33,12 @@ def seen(picture: tuple[int, int], by: Preprocessing | None, size: tuple[int, in
     return FITS.get(by.fit, _stretched)(picture, known or picture, by.crop or 0.875)
 
 
+def flat(heatmap: np.ndarray) -> np.ndarray:
+    """Height x width: of a heatmap with channels, their mean."""
+    values = np.asarray(heatmap, np.float32)
+    return values.mean(0) if values.ndim == 3 else values.reshape(values.shape if values.ndim == 2 else (1, 1))
+
+
 def place(heatmap: np.ndarray, box: Box, picture: tuple[int, int]) -> np.ndarray:
     """The heatmap (h, w) at the picture's size, bilinear between its cells' centres; outside the box it is NaN."""
     rows = _weights(heatmap.shape[0], box.top, box.height, picture[0])
