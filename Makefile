@@ -7,7 +7,7 @@ READY := .venv/.ready
 READY_TO_LINT := .venv/.ready-to-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test test-all lint bench proto clean
+.PHONY: help demo gallery test test-all lint bench measures proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ bench: $(READY) ## the figures, each paired with its yardstick
 	$(BIN)/python tests/bench/bench_server.py
 	$(BIN)/python tests/bench/bench_channel.py
 	$(BIN)/python tests/bench/bench_models.py
+
+measures: $(READY) ## every method measured on the photographs of a folder, as docs/measures.md: make measures PICTURES=folder
+	$(BIN)/python models/compare_methods.py $(PICTURES)
 
 proto: $(READY_TO_LINT) ## generate the messages anew from proto/backlit.proto
 	$(BIN)/python -m grpc_tools.protoc -Ibacklit_proto=proto --python_out=proto --pyi_out=proto --grpc_python_out=proto proto/backlit.proto

@@ -1,5 +1,7 @@
 """Measures of real heatmaps: beside naive loops in plain ONNX Runtime, and what the literature knows they say."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,10 @@ from PIL import Image
 import plain
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion, NotExplainable
+from backlit_server.engine.answers import Looked, Passes
 from backlit_server.engine.engine import Engine
+from backlit_server.engine.measuring import timed
+from backlit_server.engine.targets import Row
 from backlit_server.graph import canonical, examine
 from backlit_server.graph.shuffling import shuffled
 from backlit_server.methods.scaling import normalize, resize
@@ -122,6 +127,32 @@ def test_what_a_map_took_does_not_count_what_measuring_it_took(engine, shared):
     assert 0 < seconds.value < 60
 
 
+def test_seconds_are_those_of_the_map_and_not_of_others_who_had_their_turn(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("backlit_server.engine.measuring.time.perf_counter", lambda: clock[0])
+    last = Looked((), np.zeros((2, 1, 1)), np.zeros(2), "", "", Passes())
+    rows = [Row(0, (), (), 0, 0.0, 0.0)] * 2
+
+    def look() -> Iterator[Looked | None]:
+        clock[0] += 3  # the forward pass
+
+        def steps() -> Iterator[Looked | None]:
+            clock[0] += 1
+            yield None
+            clock[0] += 2
+            yield replace(last, rows=rows)
+            clock[0] += 4
+            yield replace(last, rows=rows)
+
+        return steps()
+
+    found = []
+    for looked, seconds in timed(look):
+        found.append((looked is not None, seconds))
+        clock[0] += 100  # somebody else's turn
+    assert found == [(False, 0), (True, 3), (True, 2)]
+
+
 def test_a_box_of_the_picture_is_found_in_what_the_model_saw(engine, shared):
     """The pointing game in the whole picture is always won; in its upper left corner, which is cropped away, not."""
     with Image.open(shared / HUSKY) as picture:
@@ -188,6 +219,11 @@ def test_more_layers_shuffled_are_the_same_ones_and_more(shared):
 def test_what_cannot_be_measured_is_refused(engine, shared, method, measures, said):
     with pytest.raises(BadQuestion, match=said):
         asked(engine, shared / MODEL, shared / HUSKY, measures, method=method)
+
+
+def test_all_classes_at_once_are_not_measured(engine, shared):
+    with pytest.raises(BadQuestion, match="name the classes to measure"):
+        asked(engine, shared / MODEL, shared / HUSKY, [("sparseness", {})], targets=[pb.Target(all=True)])
 
 
 def test_black_is_not_guessed_for_arrays(engine, shared):

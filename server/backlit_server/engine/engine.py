@@ -1,5 +1,6 @@
 """The engine: questions in, explanations out, one backbone run for all targets of an image."""
 
+import functools
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -115,7 +116,7 @@ def _found(
     if question.every_class:
         return _stacks(question, model, run, until)
     bench = Bench(question.wording, model, run.feeds, run.frame, prepared, _again)
-    return measured(_looks(question, model, run, until), bench)
+    return measured(functools.partial(_looks, question, model, run, until), bench)
 
 
 def _looks(question: Question, model: OpenModel, run: Run, until: float) -> Iterator[Looked | None]:

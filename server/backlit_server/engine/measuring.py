@@ -26,6 +26,8 @@ from backlit_server.methods.measures.measuring import Effort, Heatmaps, Measured
 
 Array = np.ndarray
 Tensors = dict[str, Array]
+Look = Callable[[], Iterator[Looked | None]]
+"""Begins to make the maps of a question."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,11 @@ class Bench:
         return black(self.prepared or recipe(declared, image), image)
 
 
-def measured(looks: Iterator[Looked | None], bench: Bench) -> Iterator[Looked | None]:
+def measured(look: Look, bench: Bench) -> Iterator[Looked | None]:
     """The looks of a question, the finished ones with what is measured of them; None after each further pass."""
     if bench.wording.measures and bench.model.image is None:
         raise NotExplainable("measures hide parts of the image, and the model's input is not one image")
-    for looked, seconds in _timed(looks):
+    for looked, seconds in timed(look):
         if looked is None or looked.progress < 1 or not bench.wording.measures:
             yield looked
         elif looked.heatmaps.ndim != len(("row", "height", "width")):
@@ -70,9 +72,11 @@ def measured(looks: Iterator[Looked | None], bench: Bench) -> Iterator[Looked | 
             yield replace(looked, measurements=found)
 
 
-def _timed(looks: Iterator[Looked | None]) -> Iterator[tuple[Looked | None, float]]:
+def timed(look: Look) -> Iterator[tuple[Looked | None, float]]:
     """Each look with the seconds of this thread's time that a row of it took: others may have their turn between."""
-    spent = 0.0
+    started = time.perf_counter()
+    looks = look()
+    spent = time.perf_counter() - started
     while True:
         started = time.perf_counter()
         try:

@@ -24,6 +24,9 @@ def forward_passes(of: Subject) -> Measuring:
 
 
 def seconds(of: Subject) -> Measuring:
-    """Seconds that the worker spent on the heatmap, shared among those that were made together."""
+    """Seconds that the worker spent on the heatmap, shared among those that were made together.
+
+    A forward pass that several methods of one question share counts for the first of them.
+    """
     yield from ()  # it asks for nothing
     return Measured(of.effort.seconds)
