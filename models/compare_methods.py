@@ -34,7 +34,7 @@ INTRODUCTION = """\
 # Methods, measured
 
 `make measures PICTURES=folder` makes this page: `backlit compare` for every method, the top class of each photograph,
-on EfficientNet-Lite0. `random-cam` is the floor: a map with random weights, three of them. Arrows say which way is better. A number
+on EfficientNet-Lite0. `random-cam` is the floor: maps with random weights. Arrows say which way is better. A number
 compares with another one only where everything in the list below the table is the same; `backlit methods` tells what
 each measure is, and by whom.
 """
