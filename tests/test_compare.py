@@ -2,10 +2,12 @@
 
 import argparse
 import csv
+import importlib
 import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ import backlit
 from backlit.cli import main
 from backlit.comparing import expanded, wanted
 from backlit.comparison import mean
+from backlit_server.methods import bind
+from backlit_server.methods.measures import bind_measure
 from real_server import real_server
 
 HUSKY, SPIDER = "250_Siberian_husky.JPEG", "070_harvestman.JPEG"
@@ -171,3 +175,26 @@ def test_measures_are_listed_with_their_parameters(address):
         "fill": "blur",
         "score": "probability",
     }
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The recipe of the page of measures, which is no package's."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "models")
+    return importlib.import_module("compare_methods")
+
+
+def test_the_page_of_measures_asks_for_what_there_is(page):
+    for asked in wanted(page.METHODS):
+        bind(asked.name, {name: value for name, value in asked.parameters.items() if name != "profile"})
+    for asked in wanted(page.MEASURES):
+        bind_measure(asked.name, asked.parameters)
+
+
+def test_the_page_says_what_lies_near_layer_cam(page):
+    pictures = {"a": 0.2, "b": 0.4, "c": 0.3}
+    apart = {page.NEAR: 0, page.PAPER: 0.01, page.OTHERS: -0.3, page.FLOOR: 1}
+    drops = {name: {p: drop + more for p, drop in pictures.items()} for name, more in apart.items()}
+    told = page.prediction(drops)
+    assert "- grad-cam++: +0.0100 ± " in told
+    assert [line.rpartition(", ")[2] for line in told.splitlines() if line.startswith("- ")] == ["near", "far", "far"]
