@@ -38,7 +38,7 @@ def check(made: Cut, original: onnx.ModelProto, found: Anatomy) -> None:
     checker.check_model(made.backbone)
     checker.check_model(made.head)
     inputs = feeds(original)
-    whole, halves = run(original, inputs), run(made.backbone, inputs)
+    whole, halves = run(original, inputs), inputs | run(made.backbone, inputs)
     for output, value in whole.items():
         np.testing.assert_allclose(halves[output], value, rtol=1e-5, atol=1e-5 * np.abs(value).max())
     scores = run(made.head, {name: halves[name] for name in made.crossing})[found.scores.name]

@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 import plain
 from backlit_proto.errors import BadQuestion
 from backlit_server.engine.engine import Engine
+from backlit_server.engine.models import OpenModel
+from backlit_server.engine.runtime import Runtime
+from backlit_server.methods import bind
 from bare import ask, stored
 
 rng = np.random.default_rng(17)
@@ -61,3 +65,15 @@ def test_a_layer_is_refused_where_the_image_is_looked_at(engine: Engine, digits:
     x = rng.random((1, 1, 40, 40)).astype(np.float32)
     with pytest.raises(BadQuestion, match=r"^saliency looks at the image, not at a layer: leave out"):
         ask(engine, stored(engine.store, digits), x, "saliency", layer="/4/4.2/Relu_output_0")
+
+
+@pytest.mark.parametrize("method", ["saliency", "lrp", "deep-lift", "full-grad", "le-grad", "attention-rollout"])
+def test_the_map_of_a_file_with_its_method_built_in_is_the_one_served(engine: Engine, shared: Path, method: str):
+    file = shared / "models" / "digits40-vit-tiny.onnx"
+    x, seed = rng.random((2, 1, 40, 40)).astype(np.float32), np.eye(10, dtype=np.float32)[[3, 3]]
+    model = OpenModel(onnx.load(file), Runtime("cpu", 2))
+    made = model.explained(method, "", bind(method, {}))
+    assert [i.name for i in made.graph.input] == ["input", "seed"]
+    (alone,) = plain.values(made, ["heatmap"], {"input": x, "seed": seed})
+    served = [heatmap for _, heatmap in ask(engine, stored(engine.store, file), x, method, [3])]
+    assert np.allclose(alone, served, rtol=1e-4, atol=1e-5 * abs(alone).max())

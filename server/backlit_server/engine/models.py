@@ -345,7 +345,7 @@ class OpenModel:
         row = METHODS[method]
         whole = self._with_seed(backbone.cut.backbone, at, row.rules, parameters)
         whole = explained(whole, scores, self.recipe(at, method, parameters))
-        made = pruned(whole, {o.name for o in whole.graph.output} - {f"grad/{at}"})
+        made = pruned(whole, {*(o.name for o in backbone.cut.backbone.graph.output), *row.outputs})
         return annotate(made, self._graph)
 
     def spatial(self, layer: str, features: np.ndarray) -> np.ndarray:

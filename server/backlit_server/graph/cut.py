@@ -84,10 +84,10 @@ def _nearest(wires: Wiring, path: Iterable[str], layer: str) -> str:
 
 
 def _backbone(model: ModelProto, wires: Wiring, exposed: Iterable[str]) -> ModelProto:
-    """The whole forward graph, with further tensors among its outputs."""
+    """The whole forward graph, with further tensors among its outputs; inputs are at hand without that."""
     backbone = ModelProto()
     backbone.CopyFrom(model)
-    wanted = (name for name in dict.fromkeys(exposed) if name not in wires.outputs)
+    wanted = (name for name in dict.fromkeys(exposed) if name not in (*wires.outputs, *wires.inputs))
     backbone.graph.output.extend(value_info(name, wires.kinds[name]) for name in wanted)
     return backbone
 
