@@ -34,6 +34,7 @@ lint: $(READY_TO_LINT) ## what no test sees: style, types, layers, the contract,
 
 bench: $(READY) ## the figures, each paired with its yardstick
 	$(BIN)/python tests/bench/bench_explain.py
+	$(BIN)/python tests/bench/bench_questions.py
 	$(BIN)/python tests/bench/bench_gradient.py
 	$(BIN)/python tests/bench/bench_again.py
 	$(BIN)/python tests/bench/bench_server.py

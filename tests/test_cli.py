@@ -217,6 +217,18 @@ def test_labels_are_lines_or_a_json_list(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("address")
+def test_every_class_is_told_and_not_drawn(
+    shared: Path, photo: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = str(shared / "models" / "digits40-cnn-gap.onnx")
+    assert main(["explain", file, photo, "--target", "all", "--out", str(tmp_path)]) == 1
+    assert "too many" in capsys.readouterr().err
+    assert main(["explain", file, photo, "--target", "all", "--method", "cam", "--method", "layer-cam", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["method"], row["target"]) for row in rows] == [(m, c) for m in ("cam", "layer-cam") for c in range(10)]
+
+
+@pytest.mark.usefixtures("address")
 def test_card_and_methods_take_a_file_as_explain_does(shared: Path, capsys: pytest.CaptureFixture[str]):
     file = str(shared / "models" / "mnist-dianna.onnx")
     assert main(["card", file]) == 0

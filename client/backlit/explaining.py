@@ -17,10 +17,13 @@ from backlit.preprocessing import Preprocessing
 from backlit.progress import shown
 from backlit.regions import Corners
 from backlit.targets import ALL, TOP
+from backlit_proto.errors import BadQuestion
 
 
 def explain_pictures(model: Model, args: Namespace, preprocessing: Preprocessing | None) -> None:
     """Answers for every picture and method, drawn and told."""
+    if ALL in (args.target or ()) and not (args.json and not args.out):
+        raise BadQuestion("a picture of every class would be too many: ask for all with --json and without --out")
     draw = _no_picture if args.json and not args.out else _drawer(model, args.object)
     tell = _tell_json if args.json else _tell
     methods = args.method or ["grad-cam"]

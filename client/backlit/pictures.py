@@ -77,8 +77,8 @@ def blend(
     """The picture (uint8, height x width x 3) under the heatmap, exactly where it belongs.
 
     Under its positive part in `colors`; a map of single pixels with signs in red for the target and blue against it. A
-    heatmap without places, as of scores, covers nothing. The box of a detector is drawn around what it found; with a `share`, as in `backlit.boxes`, that of
-    the largest hot region as well.
+    heatmap without places, as of scores, covers nothing. The box of a detector is drawn around what it found; with a
+    `share`, as in `backlit.boxes`, that of the largest hot region as well.
     """
     photo = load(picture).astype(np.float32) / 255
     shape, values = (photo.shape[0], photo.shape[1]), flat(explanation.heatmap)
