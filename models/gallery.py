@@ -5,6 +5,7 @@ apart is seen to do so. The card says which methods there are; nothing here know
 """
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from skimage import data
 import backlit
 import demo
 from backlit import pictures
-from backlit.contact import Cell, contact_sheet, few_colors
 from backlit.progress import shown
 from backlit.sheets import Shades
+from cells import Cell, contact_sheet, few_colors
 from imagenet import class_names
 
 GALLERY = Path(__file__).parents[1] / "docs" / "gallery.png"
@@ -34,7 +35,12 @@ def main() -> None:
     path = demo.built_model()
     picture = demo.DEMO / "cat-and-coffee.png"
     Image.fromarray(cat_and_coffee()).save(picture)
-    with demo.running_server(demo.DEMO / "store") as address, backlit.connect(address) as server:
+    # A store of its own: a card that was written by an older version knows fewer methods.
+    with (
+        tempfile.TemporaryDirectory(prefix="backlit-") as store,
+        demo.running_server(Path(store)) as address,
+        backlit.connect(address) as server,
+    ):
         preprocessing = {"preset": "efficientnet-lite", "crop": 1.0}
         model = server.upload(path, name=demo.NAME, preprocessing=preprocessing, class_names=class_names())
         cells = [Cell("left: {}, right: {}".format(*TARGETS), [small(picture)]), *answered(model, picture)]

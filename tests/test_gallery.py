@@ -8,14 +8,21 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from backlit.contact import GAP, LABEL, MARGIN, Cell, contact_sheet, few_colors, shortened
-
 MODELS = Path(__file__).parents[1] / "models"
 RED, BLUE = (np.full((9, 9, 3), color, np.uint8) for color in ((255, 0, 0), (0, 0, 255)))
 
 
-def test_cells_stand_row_by_row_below_their_labels():
-    sheet = contact_sheet([Cell("one", [RED, BLUE]), Cell("two", [BLUE]), Cell("three", [RED])], columns=2, side=20)
+@pytest.fixture
+def cells(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(MODELS)
+    return importlib.import_module("cells")
+
+
+def test_cells_stand_row_by_row_below_their_labels(cells: ModuleType):
+    Cell, GAP, LABEL, MARGIN = cells.Cell, cells.GAP, cells.LABEL, cells.MARGIN
+    sheet = cells.contact_sheet(
+        [Cell("one", [RED, BLUE]), Cell("two", [BLUE]), Cell("three", [RED])], columns=2, side=20
+    )
     pixels = np.asarray(sheet)
     width, height = 2 * 20 + GAP + MARGIN, 20 + LABEL + MARGIN
     assert pixels.shape == (2 * height + MARGIN, 2 * width + MARGIN, 3)
@@ -27,18 +34,18 @@ def test_cells_stand_row_by_row_below_their_labels():
     assert pixels[MARGIN : MARGIN + LABEL, MARGIN : MARGIN + 20].min() < 128, "a label"
 
 
-def test_a_label_that_is_too_long_is_cut():
+def test_a_label_that_is_too_long_is_cut(cells: ModuleType):
     font = ImageFont.load_default(12)
-    cut = shortened("a method with a very long name", 60, font)
+    cut = cells.shortened("a method with a very long name", 60, font)
     assert cut.endswith("…")
     assert 30 < font.getlength(cut) <= 60
-    assert shortened("short", 60, font) == "short"
+    assert cells.shortened("short", 60, font) == "short"
 
 
-def test_a_palette_keeps_a_color_that_is_rare():
+def test_a_palette_keeps_a_color_that_is_rare(cells: ModuleType):
     pixels = np.repeat(np.random.default_rng(0).integers(90, 160, (200, 200, 1), np.uint8), 3, axis=2)
     pixels[:4, :4] = (5, 64, 191)
-    drawn = np.asarray(few_colors(Image.fromarray(pixels)).convert("RGB")).astype(int)
+    drawn = np.asarray(cells.few_colors(Image.fromarray(pixels)).convert("RGB")).astype(int)
     assert np.abs(drawn[1, 1] - (5, 64, 191)).max() < 12
     assert np.abs(drawn - pixels).mean() < 3
 

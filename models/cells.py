@@ -1,15 +1,11 @@
-"""Many small pictures with labels on one sheet. Needs the extra: pip install 'backlit[pictures]'."""
+"""Many small pictures with labels on one sheet."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-try:
-    from PIL import Image, ImageDraw, ImageFont
-except ImportError as missing:
-    raise ImportError(f"drawing needs {missing.name}: pip install 'backlit[pictures]'", name=missing.name) from missing
+from PIL import Image, ImageDraw, ImageFont
 
 GAP = 4  # pixels between pictures, and between a label and its pictures
 MARGIN = 10  # pixels between cells
