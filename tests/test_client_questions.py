@@ -254,6 +254,12 @@ def test_parameters_travel_by_name_with_numpys_numbers_as_plain_ones():
     assert question.parameters == expected.parameters
 
 
+def test_parameters_of_several_axes_travel_as_tensors():
+    asked = ask(method="integrated-gradients", baseline=IMAGE, steps=np.array(20))
+    assert np.array_equal(to_array(asked.arrays["baseline"]), IMAGE)
+    assert dict(asked.parameters) == {"steps": 20}
+
+
 def test_a_question_larger_than_a_message_says_so_before_it_is_sent():
     with pytest.raises(BadQuestion, match="explain_many"):
         explain_request(Stored(), np.zeros((9_000_000, 2), np.float32))  # pyright: ignore[reportArgumentType]
