@@ -101,7 +101,7 @@ def test_the_targets_of_many_rows_go_in_several_runs(engine, tmp_path, monkeypat
     )
     x = rng.normal(size=(2, 3, 8, 8)).astype(np.float32)
     at_once = ask(engine, digest, x, "grad-cam++", ["top5"])
-    monkeypatch.setattr("backlit_server.engine.heads.HEAD_BYTES", 4 * 6 * 6 * 4 * 3)
+    monkeypatch.setattr("backlit_server.engine.through_head.HEAD_BYTES", 4 * 6 * 6 * 4 * 3)
     in_runs = ask(engine, digest, x, "grad-cam++", ["top5"])
     assert len(in_runs) == 10
     for (ours, a), (theirs, b) in zip(in_runs, at_once, strict=True):

@@ -13,7 +13,7 @@ from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_proto.tensors import to_tensor
 from backlit_server.engine import asking
 from backlit_server.engine.engine import Engine
-from backlit_server.methods import IMAGE, METHODS, Method
+from backlit_server.methods import METHODS
 from backlit_server.methods.asking import (
     Array,
     Features,
@@ -26,6 +26,7 @@ from backlit_server.methods.asking import (
     Scores,
     Steps,
 )
+from backlit_server.methods.method import IMAGE, Method
 from bare import ask, responses, stored, values
 
 rng = np.random.default_rng(23)

@@ -12,7 +12,8 @@ from backlit_server.admission.mismatch import mismatch
 from backlit_server.engine.models import OpenModel
 from backlit_server.graph import Cut, Layer, Scores, Spec
 from backlit_server.graph.reading import tasks
-from backlit_server.methods import IMAGE, METHODS, Method, asking
+from backlit_server.methods import METHODS, asking
+from backlit_server.methods.method import IMAGE, Method
 
 LAYOUTS = {"NCHW": pb.LAYOUT_NCHW, "NHWC": pb.LAYOUT_NHWC, "": pb.LAYOUT_UNSPECIFIED}
 HEADS = {
@@ -82,7 +83,7 @@ def _refusals(model: OpenModel) -> Iterator[tuple[str, BacklitError]]:
     for name, row in METHODS.items():
         defaults = {p.name: p.default for p in row.parameters}
         try:
-            backbone = model.backbone(name, "")
+            backbone = model.backbones.of(name, "")
             if row.many_passes:
                 _check_asks(model, backbone.cut, row, opened)
                 continue
@@ -91,7 +92,7 @@ def _refusals(model: OpenModel) -> Iterator[tuple[str, BacklitError]]:
             if row.needs_seed and backbone.cut and not (row.rules and same in opened):
                 # Methods that need the same tensors differ by a few plain operators: one session speaks for all. For
                 # the image, the self-check opens one.
-                build = model.head_graph if same in opened or row.at == IMAGE else model.head
+                build = model.heads.graph if same in opened or row.at == IMAGE else model.heads.of
                 build(backbone.cut, name, defaults)
                 opened.add(same)
         except BacklitError as error:
@@ -101,13 +102,13 @@ def _refusals(model: OpenModel) -> Iterator[tuple[str, BacklitError]]:
 def _check_asks(model: OpenModel, cut: Cut | None, row: Method, built: set) -> None:
     """Builds the gradients that a method of many passes asks for, each kind once for all methods."""
     places = {
-        asking.Gradients: lambda: [model.at(model.anatomy.inputs[0].name).cut],
-        asking.Blocks: lambda: model.blocks,
+        asking.Gradients: lambda: [model.backbones.at(model.anatomy.inputs[0].name).cut],
+        asking.Blocks: lambda: model.backbones.blocks,
     }
     for ask in asking.GRADIENT_ASKS.intersection(row.asks):
         for at in places[ask]() if ask in places else [cut]:
             if at and at.layer not in built:
-                model.gradient_graph(at, row.rules)
+                model.heads.gradient_graph(at, row.rules)
                 built.add(at.layer)
 
 

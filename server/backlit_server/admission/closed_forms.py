@@ -25,7 +25,7 @@ def closed_forms(model: OpenModel) -> list[dict[str, Any]]:
     weights = model.anatomy.head.linear
     if weights is None:
         return []
-    backbone = model.backbone(DEFAULT_METHOD, "")
+    backbone = model.backbones.of(DEFAULT_METHOD, "")
     assert backbone.cut is not None
     layer, scores = backbone.cut.layer, model.anatomy.scores.name
     made = backbone.session.run(sample(model.anatomy, 1, seed=0))

@@ -78,7 +78,7 @@ def _checked(
 
 def _head(model: OpenModel) -> Part:
     """The head at the default layer, at features that made-up inputs lead to."""
-    backbone = model.backbone(DEFAULT_METHOD, "")
+    backbone = model.backbones.of(DEFAULT_METHOD, "")
     assert backbone.cut is not None
     made = backbone.cut
 

@@ -16,8 +16,8 @@ from backlit_server.engine.questions import Wording
 from backlit_server.engine.sitting import Sitting
 from backlit_server.engine.targets import Row, seeds
 from backlit_server.graph import Cut
-from backlit_server.methods import Method
 from backlit_server.methods.asking import HEAD_ASKS, Outcome, Partial, drive
+from backlit_server.methods.method import Method
 
 Array = np.ndarray
 ROWS = 16  # images in one run of the network: more gain nothing on a CPU

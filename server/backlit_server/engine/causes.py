@@ -11,7 +11,7 @@ from backlit_server.engine.sitting import Sitting, part_of
 from backlit_server.engine.targets import Row, seeds
 from backlit_server.engine.verdicts import OK
 from backlit_server.graph import Cut
-from backlit_server.methods import Method
+from backlit_server.methods.method import Method
 
 FLAT = 1e-6  # how close to its limits a probability is flat: its gradient is as small
 

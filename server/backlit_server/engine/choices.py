@@ -6,7 +6,7 @@ from backlit_proto.errors import NotExplainable
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.questions import Wording
 from backlit_server.graph import Anatomy, Layer
-from backlit_server.methods import LAYER
+from backlit_server.methods.method import LAYER
 from backlit_server.methods.profiles import (
     DEFAULT_LAYER,
     LAST_CONVOLUTION,

@@ -9,7 +9,8 @@ import numpy as np
 
 from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.engine.answers import Looked, Passes
-from backlit_server.engine.models import Backbone, OpenModel
+from backlit_server.engine.backbones import Backbone
+from backlit_server.engine.models import OpenModel
 from backlit_server.engine.verdicts import OK
 from backlit_server.engine.versions import AVERAGED, Version
 from backlit_server.graph.reading.tasks import DETECTION, SEGMENTATION

@@ -14,14 +14,14 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.engine.answers import Looked, Maker, Passes, respond
 from backlit_server.engine.asking import asked_looks
+from backlit_server.engine.backbones import Backbone
 from backlit_server.engine.causes import Ran, causes
 from backlit_server.engine.choices import chosen_layer, explaining
 from backlit_server.engine.combining import Combination, combined
 from backlit_server.engine.frames import Frames, frames
-from backlit_server.engine.heads import through_head
 from backlit_server.engine.inputs import checked, image_size, images_in, pieces
 from backlit_server.engine.measuring import Bench, measured
-from backlit_server.engine.models import Backbone, OpenModel
+from backlit_server.engine.models import OpenModel
 from backlit_server.engine.opening import Models
 from backlit_server.engine.parting import parted
 from backlit_server.engine.pictures import Recipe, prepare, recipe
@@ -30,6 +30,7 @@ from backlit_server.engine.runtime import Runtime, Session
 from backlit_server.engine.stacks import Stack, class_head, product, respond_stack, stacked
 from backlit_server.engine.target_kinds import rows, rows_of_images
 from backlit_server.engine.targets import Row
+from backlit_server.engine.through_head import through_head
 from backlit_server.engine.views import View, views
 
 PACKAGES = ("backlit", "numpy", "onnx", "onnxruntime-gpu", "onnxruntime")
@@ -166,8 +167,8 @@ def _again(wording: Wording, model: OpenModel, feeds: Tensors, row: Row) -> np.n
 def _backbones(wording: Wording, model: OpenModel) -> Sequence[Backbone]:
     """One, or those of several layers in one session."""
     if wording.layers:
-        return model.together(wording.method, wording.layers)
-    return (model.backbone(wording.method, chosen_layer(wording, model.anatomy)),)
+        return model.backbones.together(wording.method, wording.layers)
+    return (model.backbones.of(wording.method, chosen_layer(wording, model.anatomy)),)
 
 
 def _seen(

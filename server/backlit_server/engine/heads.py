@@ -1,83 +1,136 @@
-"""Rows through the head of a cut: as many at once as fit, or one target at a time."""
+"""The heads of an open model: methods behind a cut, gradients at it, and the plain way on to the scores."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import onnx
 
-from backlit_server.engine.answers import Looked, Passes
-from backlit_server.engine.causes import Ran, causes
-from backlit_server.engine.models import OpenModel
-from backlit_server.engine.questions import Wording
+from backlit_proto.errors import NotExplainable
+from backlit_server.engine.backbones import Backbones
+from backlit_server.engine.recent import Recent, in_words
+from backlit_server.engine.rewritten import Rewritten
 from backlit_server.engine.runtime import Session
-from backlit_server.engine.targets import Row, narrow_seeds, seeds
-from backlit_server.graph import Cut
-from backlit_server.graph.method import SEED
-from backlit_server.graph.narrow import CLASSES
-from backlit_server.graph.tiling import TARGETS, WHOLE
-from backlit_server.methods import IMAGE, LAYER, TOKENS
+from backlit_server.graph import (
+    NARROW,
+    SEEDINGS,
+    Cut,
+    Recipe,
+    Seeded,
+    class_maps,
+    cut,
+    linear_weights,
+    method_graph,
+    narrowed,
+    taken,
+)
+from backlit_server.methods import DEFAULT_METHOD
+from backlit_server.methods.method import Method
+from backlit_server.methods.profiles import DEFAULT_PROFILE, PROFILES
 
-Tensors = dict[str, np.ndarray]
-HEAD_BYTES = 32 << 20  # of repeated features in one run of a head: more targets go in several runs
-
-
-def through_head(wording: Wording, model: OpenModel, cut: Cut, made: Tensors, asked: list[Row]) -> Iterator[Looked]:
-    """The head, for as many rows at once as fit; where its rows cannot be repeated, for one target at a time."""
-    head = model.head(cut, wording.method, wording.parameters, wording.profile)
-    crossing = {name: made[name] for name in cut.crossing}
-    scores = made[model.anatomy.scores.name]
-    targets = len(asked) // len({row.image for row in asked})
-    passes = PASSES[wording.row.at](targets, wording.row.forwards)
-    for chosen, found in (_tiled if cut.rows_tile else _one_by_one)(head.session, crossing, asked, scores):
-        heatmaps, guarded = found.pop("heatmap"), found.pop("guarded", np.zeros(len(chosen)))
-        why = causes(Ran(model, cut, made, asked[0].image), wording.row, chosen, heatmaps)
-        yield Looked(chosen, heatmaps, guarded, cut.layer, head.digest, passes, facts=found, causes=why)
+MOST_HEADS = 64  # methods at a layer, each with its parameters
+MOST_SEEDED = 16  # gradients behind them, by table of rules and its parameters
 
 
-PASSES = {
-    LAYER: lambda targets, forwards: Passes(forward=1, head=targets * forwards),
-    TOKENS: lambda targets, forwards: Passes(forward=1, head=targets * forwards),
-    IMAGE: lambda targets, forwards: Passes(forward=1 + targets * forwards, backward=targets),
-}
-"""What an image takes whose scores came of a pass of their own, by where the method looks."""
+@dataclass(frozen=True)
+class Head:
+    """A method behind the head of a cut, ready to run; `digest` is that of backbone and head together."""
+
+    session: Session
+    digest: str
 
 
-def _tiled(
-    session: Session, crossing: Tensors, asked: list[Row], scores: np.ndarray
-) -> Iterator[tuple[list[Row], Tensors]]:
-    """Runs of as many rows as HEAD_BYTES allow."""
-    images = len(scores)
-    row_bytes = sum(array.nbytes // images for array in crossing.values())
-    for some, part in _portions(images, len(asked) // images, max(1, HEAD_BYTES // max(1, row_bytes))):
-        feeds = {WHOLE + name: array[some] for name, array in crossing.items()}
-        feeds[TARGETS] = np.array([(part.stop - part.start) // (some.stop - some.start)])
-        yield asked[part], _run(session, feeds, asked[part], scores)
+class Heads:
+    """The heads of a model, opened on first use; those opened first go first."""
+
+    def __init__(self, model: Rewritten, backbones: Backbones) -> None:
+        self._model = model
+        self._graph, self._anatomy = model.graph, model.anatomy
+        self._backbones = backbones
+        self._seeded: Recent[tuple[str, str, str], Seeded] = Recent(MOST_SEEDED)
+        self._heads: Recent[tuple[str, str | Method, str], Head] = Recent(MOST_HEADS)
+        self._class_heads: Recent[tuple[str, Method, str], Head | None] = Recent(MOST_HEADS)
+
+    def of(self, cut: Cut, method: str, parameters: Mapping[str, Any], profile: str = DEFAULT_PROFILE) -> Head:
+        """The method at this cut, as a profile computes it."""
+        key = (cut.layer, PROFILES[profile].row(method), _key(parameters))
+        if key not in self._heads:
+            session = self._model.open(self.graph(cut, method, parameters, profile))
+            graphs = self._backbones.at(cut.layer).session.digest + session.digest
+            self._heads[key] = Head(session, hashlib.sha256(graphs.encode()).hexdigest())
+        return self._heads[key]
+
+    def for_classes(self, cut: Cut, row: Method, parameters: Mapping[str, Any]) -> Head | None:
+        """A formula for all classes of one image in one run; None where each class takes a seed."""
+        key = (cut.layer, row, _key(parameters))
+        if key not in self._class_heads:
+            view, linear = self._anatomy.view_of(cut.layer), self._linear(cut.layer)
+            graph = class_maps(cut, Recipe(row.bound(parameters), row.needs, row.outputs, view, linear))
+            session = self._model.open(graph) if graph else None
+            self._class_heads[key] = Head(session, session.digest) if session else None
+        return self._class_heads[key]
+
+    def graph(
+        self, cut: Cut, method: str, parameters: Mapping[str, Any], profile: str = DEFAULT_PROFILE
+    ) -> onnx.ModelProto:
+        """The graph of a method at a cut; NotExplainable or NotDifferentiable where there can be none."""
+        recipe = self.recipe(cut.layer, method, parameters, profile)
+        return self._behind(cut, PROFILES[profile].row(method).rules, recipe, parameters)
+
+    def gradients(self, cut: Cut, rules: str) -> Head:
+        """d(seed . scores)/d(layer) as maps `grads`, by the rules of this name."""
+        key = (cut.layer, "grads", rules)
+        if key not in self._heads:
+            session = self._model.open(self.gradient_graph(cut, rules))
+            self._heads[key] = Head(session, session.digest)
+        return self._heads[key]
+
+    def gradient_graph(self, cut: Cut, rules: str) -> onnx.ModelProto:
+        """The graph of the gradients at a cut; refusals as of head_graph."""
+        recipe = Recipe(lambda grads: grads, ("grads",), ("grads",), self._anatomy.view_of(cut.layer))
+        return self._behind(cut, rules, recipe, {})
+
+    def plain(self, cut: Cut) -> Session:
+        """From the tensors that cross a cut to the scores."""
+        key = (cut.layer, "scores", "")
+        if key not in self._heads:
+            session = self._model.open(cut.head)
+            self._heads[key] = Head(session, session.digest)
+        return self._heads[key].session
+
+    def _behind(self, cut: Cut, rules: str, recipe: Recipe, parameters: Mapping[str, Any]) -> onnx.ModelProto:
+        """The graph of a recipe behind the seeded head of a cut."""
+        scores, key = self._anatomy.scores.name, (cut.layer, rules, _key(taken(rules, parameters)))
+        if key not in self._seeded:
+            head = narrowed(cut.head, scores) if rules in NARROW else cut.head
+            self._seeded[key] = self.seeded(head, cut.layer, rules, parameters)
+        return method_graph(self._seeded[key], cut, scores, recipe)
+
+    def seeded(self, head: onnx.ModelProto, layer: str, rules: str, parameters: Mapping[str, Any]) -> Seeded:
+        given = taken(rules, {**parameters, "views": self._anatomy.views})
+        return SEEDINGS[rules](head, layer, self._anatomy.scores.name, **given)
+
+    def recipe(self, layer: str, method: str, parameters: Mapping[str, Any], profile: str = DEFAULT_PROFILE) -> Recipe:
+        """What the graph room needs to know of a method at a layer."""
+        row = PROFILES[profile].row(method)
+        linear = self._linear(layer) if "weights" in row.needs else None
+        if "weights" in row.needs and linear is None:
+            raise NotExplainable(
+                f"{method} needs global average pooling and one linear layer behind {layer!r}; here "
+                f"{self._anatomy.head.explanation}. Use {DEFAULT_METHOD}, which is the same map where both apply"
+            )
+        return Recipe(row.bound(parameters), row.needs, row.outputs, self._anatomy.view_of(layer), linear)
+
+    def _linear(self, layer: str) -> np.ndarray | None:
+        """The weights behind global pooling; those of the default layer were found with the anatomy."""
+        if layer == self._anatomy.default_layer:
+            return self._anatomy.head.linear
+        scores = self._anatomy.scores.name
+        made = cut(self._graph, layer, scores, self._anatomy.batched)
+        return linear_weights(made, self._anatomy.view_of(layer), scores)
 
 
-def _portions(images: int, targets: int, most: int) -> Iterator[tuple[slice, slice]]:
-    """The images and the rows of each run: several images with all their targets, or one with some of them."""
-    step = max(1, most // targets)
-    for image in range(0, images, step):
-        first, last = image * targets, min(image + step, images) * targets
-        for row in range(first, last, most):
-            yield slice(image, last // targets), slice(row, min(row + most, last))
-
-
-def _one_by_one(
-    session: Session, crossing: Tensors, asked: list[Row], scores: np.ndarray
-) -> Iterator[tuple[list[Row], Tensors]]:
-    """One run a target over the whole batch, put back into order: images outer, targets inner."""
-    images = asked[-1].image - asked[0].image + 1
-    targets = len(asked) // images
-    runs = [_run(session, crossing, asked[target::targets], scores) for target in range(targets)]
-    by_image = {name: np.stack([run[name] for run in runs], 1) for name in runs[0]}
-    yield asked, {name: array.reshape(-1, *array.shape[2:]) for name, array in by_image.items()}
-
-
-def _run(session: Session, feeds: Tensors, chosen: list[Row], scores: np.ndarray) -> Tensors:
-    """A run of a head with these rows' seeds; a head that can do with the asked classes gets those alone."""
-    if CLASSES in session.inputs:
-        classes, made = narrow_seeds(chosen, scores.dtype)
-        feeds = feeds | {CLASSES: classes, SEED: made}
-    else:
-        feeds = feeds | {SEED: seeds(chosen, scores.shape[1:], scores.dtype)}
-    return session.run({name: feeds[name] for name in session.inputs})
+def _key(parameters: Mapping[str, Any]) -> str:
+    return repr(sorted((name, in_words(value)) for name, value in parameters.items()))

@@ -76,10 +76,10 @@ def _same_maps(model: OpenModel) -> bool:
 
 def _maps(model: OpenModel, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
     """Grad-CAM of each image for the sum of its scores, or for its first class where the head is narrowed."""
-    backbone = model.backbone(DEFAULT_METHOD, "")
+    backbone = model.backbones.of(DEFAULT_METHOD, "")
     made = backbone.session.run(feeds)
     assert backbone.cut is not None
-    head, scores = model.head(backbone.cut, DEFAULT_METHOD, {}).session, made[model.anatomy.scores.name]
+    head, scores = model.heads.of(backbone.cut, DEFAULT_METHOD, {}).session, made[model.anatomy.scores.name]
     given = {WHOLE + name: made[name] for name in backbone.cut.crossing} | made
     given[SEED] = np.ones_like(scores[:, :1] if CLASSES in head.inputs else scores)
     given |= {TARGETS: np.array([1]), CLASSES: np.array([0])}

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 from types import EllipsisType
 
-from backlit_server.engine.models import Backbone
+from backlit_server.engine.backbones import Backbone
 from backlit_server.engine.targets import Row
 from backlit_server.graph import Cut
 

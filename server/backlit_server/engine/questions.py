@@ -16,9 +16,10 @@ from backlit_server.engine.rendering import read_rendering
 from backlit_server.engine.targets import SCALES
 from backlit_server.engine.versions import AS_IT_IS, AUGMENTED, Version
 from backlit_server.engine.wanted import BEST, Every, Wanted, read_target
-from backlit_server.methods import DEFAULT_METHOD, Method
+from backlit_server.methods import DEFAULT_METHOD
 from backlit_server.methods.fusing import FUSIONS
 from backlit_server.methods.measures import bind_measure
+from backlit_server.methods.method import Method
 from backlit_server.methods.profiles import DEFAULT_PROFILE, SCORES, Rendering, profile
 from backlit_server.methods.variations import WEIGHINGS
 

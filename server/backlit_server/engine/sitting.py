@@ -114,7 +114,7 @@ class Sitting:
 
     def backward(self, cut: Cut, crossing: Mapping[str, Array], seeds: Array, rules: str = "") -> Array:
         """d(seed . scores)/d(layer) as maps, of images whose tensors cross a cut; seeds are images outer."""
-        head = self.model.gradients(cut, rules)
+        head = self.model.heads.gradients(cut, rules)
         self.digests[head.digest] = None
         images = len(crossing[cut.layer]) // len(self.made[cut.layer])
         targets = len(seeds) // images
@@ -156,13 +156,13 @@ def _scores(at: Sitting, ask: Scores) -> Array:
 
 
 def _features(at: Sitting, ask: Features) -> Array:
-    found = at.forward(at.model.at(at.layer).session, ask.images, [at.layer])
+    found = at.forward(at.model.backbones.at(at.layer).session, ask.images, [at.layer])
     return at.model.spatial(at.layer, found[at.layer])
 
 
 def _gradients(at: Sitting, ask: Gradients) -> Array:
     at.passes += Passes(forward=len(ask.seeds), backward=len(ask.seeds))
-    cut = at.model.at(at.image).cut
+    cut = at.model.backbones.at(at.image).cut
     assert cut is not None
     crossing = {name: at.repeated(name, len(ask.images)) for name in cut.crossing}
     return at.backward(cut, crossing | {at.image: at.native(at.image, ask.images)}, ask.seeds, ask.rules)
@@ -171,14 +171,14 @@ def _gradients(at: Sitting, ask: Gradients) -> Array:
 def _layer_gradients(at: Sitting, ask: LayerGradients) -> Array:
     assert at.cut is not None
     at.passes += Passes(head=len(ask.seeds))
-    crossing = at.forward(at.model.at(at.layer).session, ask.images, at.cut.crossing)
+    crossing = at.forward(at.model.backbones.at(at.layer).session, ask.images, at.cut.crossing)
     return at.backward(at.cut, crossing, ask.seeds)
 
 
 def _head_scores(at: Sitting, ask: HeadScores) -> Array:
     assert at.cut is not None
     at.passes += Passes(head=len(ask.features))
-    session = at.model.plain_head(at.cut)
+    session = at.model.heads.plain(at.cut)
     at.digests[session.digest] = None
     found = []
     for part in batches(len(ask.features), at.batch if at.cut.rows_tile else 1):
@@ -197,11 +197,11 @@ def _head_gradients(at: Sitting, ask: HeadGradients) -> Array:
 
 def _blocks(at: Sitting, ask: Blocks) -> list[tuple[Array, Array]]:
     """One pass forward and back a block, which is little beside what is done with them."""
-    return [_block(at, cut, ask.seeds) for cut in at.model.blocks]
+    return [_block(at, cut, ask.seeds) for cut in at.model.backbones.blocks]
 
 
 def _block(at: Sitting, cut: Cut, seeds: Array) -> tuple[Array, Array]:
-    made = at.forward(at.model.at(cut.layer).session, at.maps(at.image), cut.crossing)
+    made = at.forward(at.model.backbones.at(cut.layer).session, at.maps(at.image), cut.crossing)
     there = replace(at, cut=cut, made={**at.made, **made}, passes=Passes())
     at.passes += Passes(head=len(seeds))
     return there.maps(cut.layer), there.backward(cut, made, seeds)

@@ -12,8 +12,10 @@ import numpy as np
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import data_type_of, to_tensor
 from backlit_server.engine.answers import Looked, Maker, Passes, provenance, rows_at_once
+from backlit_server.engine.backbones import Backbone
 from backlit_server.engine.causes import Ran, causes
-from backlit_server.engine.models import Backbone, Head, OpenModel
+from backlit_server.engine.heads import Head
+from backlit_server.engine.models import OpenModel
 from backlit_server.engine.questions import Wording
 from backlit_server.engine.rendering import render
 from backlit_server.engine.target_kinds import all_values, rows
@@ -22,7 +24,7 @@ from backlit_server.engine.verdicts import NOTES, OK, judge
 from backlit_server.engine.views import View
 from backlit_server.graph import Scores
 from backlit_server.graph.class_maps import JUDGED
-from backlit_server.methods import LAYER, Method
+from backlit_server.methods.method import LAYER, Method
 
 OWN = frozenset(("", "weights"))  # seedings that leave the gradients as they are
 Answer = tuple[pb.ExplainResponse, Sequence[np.ndarray]]
@@ -56,7 +58,7 @@ def class_head(wording: Wording, model: OpenModel, backbone: Backbone) -> Head |
     formula = row.needs_seed and not row.many_passes and row.at == LAYER and row.rules in OWN
     if backbone.cut is None or not formula or found.scores.binary or found.arithmetic.quantised:
         return None
-    return model.class_head(backbone.cut, row, wording.parameters)
+    return model.heads.for_classes(backbone.cut, row, wording.parameters)
 
 
 def product(head: Head, wording: Wording, ran: Ran, views: Iterator[View]) -> Iterator[Stack]:

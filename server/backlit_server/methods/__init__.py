@@ -23,16 +23,11 @@ Keyword-only arguments are the method's parameters. Formulas use numpy's method 
 that the same line runs on arrays and is appended to the ONNX graph (graph/recording/sym.py).
 """
 
-import functools
-import inspect
-import reprlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from backlit_proto.errors import BadQuestion
 from backlit_server.methods import (
-    asking,
     attention,
     cam,
     detections,
@@ -60,136 +55,9 @@ from backlit_server.methods.asking import (
     Scores,
     Superpixels,
 )
-from backlit_server.methods.parameters import conversion
-
-Formula = Callable[..., Any]
-LAYER, PENULTIMATE, TOKENS, IMAGE = "layer", "penultimate", "tokens", "image"
-FORWARD = frozenset({"features", "scores", "image", "probability", "probabilities", "batch"})  # needs no seed
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One keyword-only argument of a formula, as ListMethods tells it."""
-
-    name: str
-    type: type
-    default: Any
-    documentation: str
-
-
-@dataclass(frozen=True)
-class Method:
-    """One row of METHODS; what the formula takes is read from its signature and docstring.
-
-    `at`: where its features and grads are, at a LAYER that can be chosen, at the PENULTIMATE one unless another is
-    chosen, at the TOKENS that the first attention reads, or at the IMAGE. `rules` names the seeding: the rules that
-    gradients are made by, or what else leads from a seed to what the formula takes. `asks`: what a method of many
-    passes may ask for. `forwards`: how often a formula has the network computed for a target. `of`: whose gradients
-    they are, if not the scores': those of a LAYER.
-    """
-
-    formula: Formula
-    parameter_documentation: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ("heatmap",)
-    at: str = LAYER
-    rules: str = ""
-    asks: tuple[type, ...] = ()
-    forwards: int = 1
-    of: str = ""
-
-    @functools.cached_property
-    def needs(self) -> tuple[str, ...]:
-        """Names of the tensors the formula takes, in order."""
-        return tuple(p.name for p in _signature(self) if p.kind is not p.KEYWORD_ONLY)
-
-    @functools.cached_property
-    def many_passes(self) -> bool:
-        """Whether it is a generator that asks, not a formula."""
-        return inspect.signature(self.formula).return_annotation is asking.Steps
-
-    @property
-    def needs_gradients(self) -> bool:
-        made = {*self.needs} - FORWARD - {"weights", "seeds", "anchors"}
-        return bool(made) or not asking.GRADIENT_ASKS.isdisjoint(self.asks)
-
-    @functools.cached_property
-    def needs_layer(self) -> bool:
-        """Whether the model is cut: at a layer that can be chosen, or at the image."""
-        uncut = FORWARD - {"features"} | {"seeds", "anchors"}
-        return not (uncut.issuperset(self.needs) and asking.CUT_ASKS.isdisjoint(self.asks))
-
-    @functools.cached_property
-    def needs_image(self) -> bool:
-        """Whether the model's input has to be one image."""
-        return self.at == IMAGE or not asking.HEAD_ASKS.issuperset(self.asks)
-
-    @functools.cached_property
-    def needs_seed(self) -> bool:
-        """Whether the map depends on the target; if not, the whole map is the features' own."""
-        return not FORWARD.issuperset(self.needs)
-
-    def bound(self, parameters: Mapping[str, Any]) -> Formula:
-        """The formula with these parameters, a function of tensors alone."""
-        return functools.partial(self.formula, **parameters)
-
-    @property
-    def documentation(self) -> str:
-        return inspect.cleandoc(self.formula.__doc__ or "")
-
-    @property
-    def summary(self) -> str:
-        return self.documentation.partition("\n")[0]
-
-    @functools.cached_property
-    def parameters(self) -> tuple[Parameter, ...]:
-        return keyword_parameters(self.formula, self.parameter_documentation)
-
-
-def keyword_parameters(function: Callable[..., Any], documentation: Sequence[str]) -> tuple[Parameter, ...]:
-    """The keyword-only arguments of a function, each with its documentation."""
-    named = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    return tuple(Parameter(p.name, p.annotation, p.default, said) for p, said in zip(named, documentation, strict=True))
-
-
-SALIENCY = (
-    "What is told of a pixel's channels: the largest (max), their mean, or their sum.",
-    "Whether the sign is kept: whether more or less of a pixel helps the target.",
-)
-
-NOISE = (
-    "How many noisy copies of the image.",
-    "Standard deviation of the noise, as a share of the image's span (largest less smallest value).",
-    "What the noise is drawn from: the same seed, the same map.",
-)
-NOISY = (*NOISE[:2], SALIENCY[0], NOISE[2])
-
-FILL = "What stands where the image is hidden, as the model takes it: a number, or an array of the input's shape."
-TOLERANCE = "Enough when the standard error is at most this share of the map's span; 0: all are made."
-
-MASKS = (
-    "How many masks.",
-    "Cells along each side of the coarse grids that masks are made of.",
-    "How likely a cell is kept.",
-    FILL,
-    TOLERANCE,
-    "What the masks are drawn from: the same seed, the same masks.",
-)
-
-SUPERPIXELS = (
-    "About how many superpixels.",
-    "How square superpixels are, against how even in colour (SLIC).",
-    "How many images of which some superpixels are hidden.",
-)
-
-WEIGHTS = "The method whose weights the maps are given."
-
-SCORE_CAM = (
-    "How many maps, those that vary most (Faster Score-CAM); 0: all of them.",
-    "How many noisy copies of each map (SS-CAM).",
-    "Standard deviation of the noise, as a share of each map's span.",
-    "How many steps each mask fades in by (IS-CAM).",
-    "What the noise is drawn from: the same seed, the same map.",
-)
+from backlit_server.methods.binding import filled_in
+from backlit_server.methods.method import IMAGE, LAYER, PENULTIMATE, TOKENS, Method
+from backlit_server.methods.words import FILL, MASKS, NOISE, NOISY, SALIENCY, SCORE_CAM, SUPERPIXELS, TOLERANCE, WEIGHTS
 
 METHODS: dict[str, Method] = {
     "score": Method(looking.score),
@@ -347,27 +215,3 @@ def bind(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 def bind_to(row: Method, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of a row that a method of this name has somewhere."""
     return filled_in(name, row.parameters, given)
-
-
-def filled_in(name: str, taken: Sequence[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of parameters, defaults where nothing is given; `name` is whose they are."""
-    parameters = {p.name: p for p in taken}
-    unknown = sorted(set(given) - set(parameters))
-    if unknown:
-        valid = ", ".join(parameters) or "none at all"
-        raise BadQuestion(f"{name} has no parameter {', '.join(map(repr, unknown))}; it takes {valid}")
-    return {p.name: _value(name, p, given[p.name]) if p.name in given else p.default for p in parameters.values()}
-
-
-def _value(name: str, parameter: Parameter, given: Any) -> Any:
-    """A value from the wire, where all numbers are doubles, as the parameter's own type."""
-    convert, wanted = conversion(parameter.type)
-    try:
-        value = convert(given)
-    except (TypeError, ValueError):
-        raise BadQuestion(f"{name}: parameter {parameter.name} must be {wanted}, not {reprlib.repr(given)}") from None
-    return value
-
-
-def _signature(row: Method) -> list[inspect.Parameter]:
-    return list(inspect.signature(row.formula).parameters.values())

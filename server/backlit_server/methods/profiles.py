@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from backlit_proto.errors import BadQuestion
-from backlit_server.methods import IMAGE, METHODS, WEIGHTS, Method, bind_to, conventions, conventions_asking, method
+from backlit_server.methods import METHODS, bind_to, conventions, conventions_asking, method
 from backlit_server.methods.asking import Gradients, HeadGradients, Scores
 from backlit_server.methods.interpolation import BILINEAR
+from backlit_server.methods.method import IMAGE, Method
+from backlit_server.methods.words import WEIGHTS
 
 DEFAULT_PROFILE = "paper"
 FLOAT32, UINT8 = np.dtype(np.float32), np.dtype(np.uint8)

@@ -7,8 +7,9 @@ from typing import Any
 from google.protobuf import json_format, struct_pb2
 
 from backlit_proto import backlit_pb2 as pb
-from backlit_server.methods import METHODS, Method, Parameter
+from backlit_server.methods import METHODS
 from backlit_server.methods.measures import MEASURES, Measure
+from backlit_server.methods.method import Method, Parameter
 from backlit_server.methods.parameters import type_name
 from backlit_server.methods.presets import PRESETS, Preset
 from backlit_server.methods.profiles import PROFILES, Profile

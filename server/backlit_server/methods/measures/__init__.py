@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from backlit_proto.errors import BadQuestion
-from backlit_server.methods import Parameter, filled_in, keyword_parameters
+from backlit_server.methods.binding import filled_in
 from backlit_server.methods.measures import courses, drops, faithfulness, localisation, road, shape, stability
 from backlit_server.methods.measures.measuring import Measuring
+from backlit_server.methods.method import Parameter, keyword_parameters
 
 HIGHER, LOWER = "higher", "lower"
 
