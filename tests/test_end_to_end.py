@@ -5,6 +5,7 @@ import hashlib
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,7 +124,8 @@ def test_leaving_a_stream_early_leaves_the_server_free(upload, digits):
 
 
 def test_partial_results_come_on_the_way_and_the_last_is_the_bare_engines(upload, digits, engine, shared):
-    model, passes = upload(DIGITS), {"masks": 2000, "seed": 5}
+    model = upload(DIGITS)
+    passes: dict[str, Any] = {"masks": 2000, "seed": 5}
     partials = list(model.stream(digits[:1], method="rise", target=[3, 4], **passes))
     progress = [partial.progress for partial in partials]
     assert progress == sorted(progress)

@@ -96,7 +96,7 @@ def test_masks_are_enlarged_grids_shifted_by_part_of_a_cell():
         row, column = (drawn[:2] * (6, 8)).astype(int)
         grid = (drawn[2:].reshape(4, 4) < 0.5).astype(np.float32)
         large = enlarged(grid, (5 * 6, 5 * 8), order=1, mode="reflect", anti_aliasing=False)
-        assert np.allclose(mask, large[row : row + 21, column : column + 30], atol=1e-5)
+        assert np.allclose(mask, np.asarray(large)[row : row + 21, column : column + 30], atol=1e-5)
 
 
 def test_as_much_of_an_image_is_kept_as_asked_for():
