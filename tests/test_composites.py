@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 from backlit_server.engine.engine import Engine
 from backlit_server.graph.overlays.composites import COMPOSITES, Settings
@@ -149,3 +150,10 @@ def test_a_real_network_has_a_map_by_every_composite(engine: Engine, shared: Pat
     maps = [h for _, h in ask(engine, digest, x, "lrp", [3, 5], composite=composite)]
     assert np.isfinite(maps).all()
     assert not np.allclose(maps[0], maps[1])
+
+
+def test_relevance_goes_through_a_quantised_model_whose_last_rounding_is_left_out(engine: Engine, shared: Path):
+    x = np.random.default_rng(3).normal(size=(1, 3, 224, 224)).astype(np.float32)
+    ((about, heatmap),) = ask(engine, stored(engine.store, shared / "models" / "squeezenet11-qdq-int8.onnx"), x, "lrp")
+    assert np.isfinite(heatmap).all()
+    assert about.status == pb.HEATMAP_STATUS_OK

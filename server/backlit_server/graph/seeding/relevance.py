@@ -23,8 +23,19 @@ def relevance(
     """`relevance` at the layer, of seed x scores; batch norms belong to the convolutions before them."""
     rules = COMPOSITES[composite](Settings(epsilon, gamma, low, high))
     made = seeded(merged(model), layer, scores, True, rules)
-    for node in made.graph.node:
-        node.input[:] = [SHARE + scores if name == f"grad/{scores}" else name for name in node.input]
-    ready = max((k for k, node in enumerate(made.graph.node) if scores in node.output), default=-1) + 1
-    made.graph.node.insert(ready, helper.make_node("Mul", [f"grad/{scores}", scores], [SHARE + scores]))
+    _share(made, scores)
     return Seeded(made, {"features": layer, "relevance": f"grad/{layer}"})
+
+
+def _share(model: ModelProto, scores: str) -> None:
+    """Has the seed times the scores, in place, wherever the seed was."""
+    nodes = list(model.graph.node)
+    for node in nodes:
+        node.input[:] = [SHARE + scores if name == f"grad/{scores}" else name for name in node.input]
+    ready = max((k for k, node in enumerate(nodes) if scores in node.output), default=-1) + 1
+    # What reads the seed alone may stand before the scores.
+    early = [node for node in nodes[:ready] if SHARE + scores in node.input]
+    before = [node for node in nodes[:ready] if SHARE + scores not in node.input]
+    share = helper.make_node("Mul", [f"grad/{scores}", scores], [SHARE + scores])
+    del model.graph.node[:]
+    model.graph.node.extend([*before, share, *early, *nodes[ready:]])
