@@ -20,15 +20,20 @@ from backlit_proto.errors import (
     WorkerLost,
     revive,
 )
+from backlit_server.methods import METHODS
 from backlit_server.service.server import listening, stopped
 from backlit_server.settings import MB, Settings
 
 SECONDS = 20  # before a test that waits for something gives up
 BYTES = b"model bytes " * 300_000
 DIGEST = hashlib.sha256(BYTES).hexdigest()
+NO_CAM = "the head is not pooling + linear"
 CARD = pb.Card(
     scores=pb.Scores(tensor=pb.TensorSpec(name="scores", shape=[-1, 3])),
-    methods=[pb.MethodSupport(method="cam", available=False, why_not="the head is not pooling + linear")],
+    methods=[
+        pb.MethodSupport(method=name, available=name != "cam", why_not=NO_CAM if name == "cam" else "")
+        for name in METHODS
+    ],
 )
 
 WEIGHTS = pb.Weights(tensor=pb.TensorSpec(name="w", data_type=pb.DATA_TYPE_UINT8, shape=[len(BYTES)]), node="conv")

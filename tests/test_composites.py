@@ -153,7 +153,7 @@ def test_a_real_network_has_a_map_by_every_composite(engine: Engine, shared: Pat
 
 
 def test_relevance_goes_through_a_quantised_model_whose_last_rounding_is_left_out(engine: Engine, shared: Path):
-    x = np.random.default_rng(3).normal(size=(1, 3, 224, 224)).astype(np.float32)
+    x = np.random.default_rng(3).normal(size=(1, 3, 227, 227)).astype(np.float32)
     ((about, heatmap),) = ask(engine, stored(engine.store, shared / "models" / "squeezenet11-qdq-int8.onnx"), x, "lrp")
     assert np.isfinite(heatmap).all()
     assert about.status == pb.HEATMAP_STATUS_OK

@@ -21,9 +21,11 @@ from backlit_proto.errors import (
     UnknownModel,
     WrongOffset,
 )
+from backlit_server.methods import METHODS
 from backlit_server.settings import MB
 from stand_ins import (
     BYTES,
+    CARD,
     DIGEST,
     SECONDS,
     WEIGHTS,
@@ -72,6 +74,16 @@ async def test_known_bytes_need_no_chunks_and_no_examination(house):
     answer = await house.models.Upload(iter(header), timeout=SECONDS)
     assert (answer.known, answer.model.name, list(answer.model.class_names)) == (True, "second", ["x", "y", "z"])
     assert len(house.admission.examined) == 1
+
+
+async def test_a_model_whose_card_knows_other_methods_is_examined_anew_and_keeps_its_name(house):
+    house.admission.card = pb.Card(methods=[pb.MethodSupport(method="of yore", available=True)])
+    await upload(house, name="old")
+    house.admission.card = CARD
+    answer = await house.models.Upload(iter(upload_parts(BYTES)[:1]), timeout=SECONDS)
+    assert (answer.known, answer.model.name) == (True, "old")
+    assert [row.method for row in answer.model.card.methods] == list(METHODS)
+    assert len(house.admission.examined) == 2
 
 
 async def test_a_refused_model_leaves_nothing_behind(house, tmp_path):

@@ -14,7 +14,7 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto import backlit_pb2_grpc as services
 from backlit_proto.errors import BadQuestion, Overloaded
 from backlit_proto.parts import MODEL, digest_of, files_in, flat, listing_beside
-from backlit_server.methods import DEFAULT_METHOD
+from backlit_server.methods import DEFAULT_METHOD, METHODS
 from backlit_server.service import descriptions, uploads
 from backlit_server.service.logs import note
 from backlit_server.service.neighbours import Admission, Pool
@@ -48,8 +48,7 @@ class ModelService(services.ModelServiceServicer):
         self._check(header)
         note(model=header.digest)
         known = await asyncio.to_thread(self._store.sound, header.digest)
-        if not known:
-            await self._take(header, parts)
+        await (self._renew(header.digest) if known else self._take(header, parts))
         model = await uploads.landed(self._describe, header)
         return pb.UploadResponse(model=self._told(model), known=known)
 
@@ -76,6 +75,15 @@ class ModelService(services.ModelServiceServicer):
             await uploads.landed(self._store.admit, upload, model)
         finally:
             await uploads.landed(upload.close)
+
+    async def _renew(self, digest: str) -> None:
+        """Examines a stored model anew whose card is that of a version with other methods."""
+        model = await asyncio.to_thread(self._store.get, digest)
+        if [row.method for row in model.card.methods] == list(METHODS):
+            return
+        file = await asyncio.to_thread(self._store.verify, digest)
+        card = await self._admission.examine(file, self._settings)
+        await uploads.landed(self._store.update, digest, lambda model: model.card.CopyFrom(card))
 
     def _describe(self, header: pb.UploadHeader) -> pb.Model:
         """What the header says about the model, whether its bytes came now or long ago."""
