@@ -152,8 +152,9 @@ def test_a_real_network_has_a_map_by_every_composite(engine: Engine, shared: Pat
     assert not np.allclose(maps[0], maps[1])
 
 
-def test_relevance_goes_through_a_quantised_model_whose_last_rounding_is_left_out(engine: Engine, shared: Path):
+@pytest.mark.parametrize("method", ["lrp", "full-grad", "deep-lift"])
+def test_a_quantised_model_whose_last_rounding_is_left_out_is_passed_too(engine: Engine, shared: Path, method: str):
     x = np.random.default_rng(3).normal(size=(1, 3, 227, 227)).astype(np.float32)
-    ((about, heatmap),) = ask(engine, stored(engine.store, shared / "models" / "squeezenet11-qdq-int8.onnx"), x, "lrp")
+    ((about, heatmap),) = ask(engine, stored(engine.store, shared / "models" / "squeezenet11-qdq-int8.onnx"), x, method)
     assert np.isfinite(heatmap).all()
     assert about.status == pb.HEATMAP_STATUS_OK

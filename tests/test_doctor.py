@@ -95,7 +95,7 @@ SAID = (
     "exact: the derivative",
     "1.000 times the multiply-adds",
     "closed form: the scores are linear",
-    "all methods work",
+    "all methods for such a model work",
 )
 
 

@@ -32,7 +32,7 @@ It keeps models where every server of this user does, so what was uploaded is th
 DOCTOR = "tell what can be done with a file and what it costs, here and without a server"
 OBJECT = "box the largest region that is at least this share of the hottest place, or otsu; without a number 0.15"
 STATUSES = (
-    "exit status: 0 all methods work; 1 some do not; 2 the file cannot be read or explained; "
+    "exit status: 0 all methods for such a model work; 1 some do not; 2 the file cannot be read or explained; "
     "3 nothing was examined, because the server extra is not installed"
 )
 

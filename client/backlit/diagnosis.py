@@ -10,7 +10,7 @@ from backlit.card import read_card
 from backlit.tables import table
 from backlit_proto import backlit_pb2 as pb
 
-VERDICTS = ("all methods work", "some methods do not work", "this file cannot be explained")
+VERDICTS = ("all methods for such a model work", "some methods do not work", "this file cannot be explained")
 PARTS = {
     "forward": "forward pass",
     "backbone": "backbone: up to the layer",

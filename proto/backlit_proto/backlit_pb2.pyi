@@ -301,14 +301,16 @@ class Head(_message.Message):
     def __init__(self, kind: _Optional[_Union[HeadKind, str]] = ..., explanation: _Optional[str] = ..., operators: _Optional[_Iterable[str]] = ..., operators_without_rule: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class MethodSupport(_message.Message):
-    __slots__ = ("method", "available", "why_not")
+    __slots__ = ("method", "available", "why_not", "reason")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     AVAILABLE_FIELD_NUMBER: _ClassVar[int]
     WHY_NOT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     method: str
     available: bool
     why_not: str
-    def __init__(self, method: _Optional[str] = ..., available: _Optional[bool] = ..., why_not: _Optional[str] = ...) -> None: ...
+    reason: str
+    def __init__(self, method: _Optional[str] = ..., available: _Optional[bool] = ..., why_not: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Batch(_message.Message):
     __slots__ = ("dynamic", "explanation")

@@ -11,6 +11,7 @@ UPPER_SNAKE_CASE, in an ErrorInfo of the `grpc-status-details-bin` trailer.
     ├── UnknownModel          there is no such model
     ├── NotDifferentiable     the method needs a gradient that the graph cannot give
     ├── NotExplainable        the model has nothing this method could look at
+    │   └── NotForThisModel   the method is for models of another kind, such as detectors
     ├── WrongOffset           the upload goes on elsewhere than the server stands
     ├── Busy                  the same thing is being changed by somebody else
     ├── Overloaded            a limit of the server is reached
@@ -65,6 +66,10 @@ class NotExplainable(BacklitError):
     code = "FAILED_PRECONDITION"
 
 
+class NotForThisModel(NotExplainable):
+    """Nothing is wrong with the model."""
+
+
 class WrongOffset(BacklitError):
     code = "OUT_OF_RANGE"
 
@@ -117,6 +122,7 @@ ERRORS: dict[str, type[BacklitError]] = {
         UnknownModel,
         NotDifferentiable,
         NotExplainable,
+        NotForThisModel,
         WrongOffset,
         Busy,
         Overloaded,

@@ -113,8 +113,9 @@ def _check_asks(model: OpenModel, cut: Cut | None, row: Method, built: set) -> N
 
 
 def _support(name: str, refusals: dict[str, BacklitError]) -> pb.MethodSupport:
-    why_not = refusals[name].message if name in refusals else ""
-    return pb.MethodSupport(method=name, available=name not in refusals, why_not=why_not)
+    if name not in refusals:
+        return pb.MethodSupport(method=name, available=True)
+    return pb.MethodSupport(method=name, why_not=refusals[name].message, reason=refusals[name].reason())
 
 
 def _scores(scores: Scores, found: np.ndarray | None) -> pb.Scores:

@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from onnx import ModelProto, TensorProto
 
-from backlit_proto.errors import BacklitError
+from backlit_proto.errors import BacklitError, NotForThisModel
 from backlit_server.admission.card import card_of
 from backlit_server.admission.closed_forms import closed_forms
 from backlit_server.admission.costs import costs
@@ -26,7 +26,7 @@ HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 def report(path: Path, runtime: Runtime) -> dict[str, Any]:
-    """A JSON object. `status`: 0 all methods work, 1 some do not, 2 the file cannot be explained: see `refusal`."""
+    """A JSON object. `status`: 0 all methods for such a model work, 1 some do not, 2 none: see `refusal`."""
     found: dict[str, Any] = {"status": NOTHING, "file": {"bytes": path.stat().st_size}, "meanings": MEANINGS}
     try:
         file = read(path)
@@ -40,7 +40,7 @@ def report(path: Path, runtime: Runtime) -> dict[str, Any]:
 def _examined(file: ModelFile, runtime: Runtime) -> dict[str, Any]:
     model = open_model(file.model, runtime, file.folder)
     card = card_of(file.model, model, try_out(file, model, runtime), self_check(model))
-    refused = [support.method for support in card.methods if not support.available]
+    refused = any(not row.available and row.reason != NotForThisModel.reason() for row in card.methods)
     return {
         "status": NOT_ALL if refused else EVERYTHING,
         "operators": operators(file.model, card.head.operators_without_rule),

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backlit_proto.errors import BadQuestion, NotExplainable
+from backlit_proto.errors import BadQuestion, NotExplainable, NotForThisModel
 from backlit_server.engine.inputs import expected_image
 from backlit_server.engine.rewritten import Rewritten
 from backlit_server.engine.runtime import Session
@@ -46,9 +46,9 @@ class Backbones:
         if row.at == PENULTIMATE:
             layer = layer or self._anatomy.penultimate
         if Detections in row.asks and not self._anatomy.scores.task.boxes:
-            raise NotExplainable(f"{method} follows boxes, and this model finds none: use rise")
+            raise NotForThisModel(f"{method} follows boxes, and this model finds none: use rise")
         if "classes" in row.needs and not self._several_classes:
-            raise NotExplainable(
+            raise NotForThisModel(
                 f"{method} compares classes, and an image has no scores of several: use {DEFAULT_METHOD}"
             )
         if not row.needs_layer:

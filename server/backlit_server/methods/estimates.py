@@ -23,8 +23,9 @@ def settled(found: Outcome, count: int, tolerance: float) -> bool:
 
 
 def due(part: slice, count: int) -> bool:
-    """Whether this part of `count` things completes another hundredth of them: time to tell how far it has come."""
-    return part.start * 100 // count != part.stop * 100 // count
+    """Whether it is time to tell how far it has come: with each hundredth of `count` things, and each 128 of them."""
+    step = min(max(1, count // 100), 128)
+    return part.stop == count or part.start // step != part.stop // step
 
 
 def largest(maps: Array) -> Array:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from onnx import ModelProto
 
-from backlit_proto.errors import NotExplainable
+from backlit_proto.errors import NotForThisModel
 from backlit_server.graph.reading.paths import crossed_by_all, on_paths
 from backlit_server.graph.reading.view import View
 from backlit_server.graph.reading.wiring import Wiring, wiring
@@ -42,7 +42,7 @@ def transformer(model: ModelProto, scores: str, views: Mapping[str, View]) -> Tr
 
     attentions = [name for name, size in _squares(wires, path) if size == counts.get(before(name))]
     if not attentions or len({counts[before(name)] for name in attentions}) > 1:
-        raise NotExplainable(_why_not(wires, path, bool(streams)))
+        raise NotForThisModel(_why_not(wires, path, bool(streams)))
     ends = [*map(before, attentions[1:]), _last_sum(wires, path, streams, attentions[-1])]
     blocks = tuple(Block(*pair) for pair in zip(attentions, ends, strict=True))
     return Transformer(before(attentions[0]), blocks, counts[before(attentions[0])])
@@ -72,7 +72,7 @@ def _last_sum(wires: Wiring, path: frozenset[str], streams: Mapping[str, int], a
         node = wires.nodes[streams[name]]
         if node.op_type == "Add" and path.issuperset(node.input):
             return name
-    raise NotExplainable("the attention of this model is not followed by a sum of residual branches")
+    raise NotForThisModel("the attention of this model is not followed by a sum of residual branches")
 
 
 def _why_not(wires: Wiring, path: frozenset[str], tokens: bool) -> str:

@@ -34,9 +34,12 @@ def seeded(model: ModelProto, layer: str, scores: str, gradients: bool, rules: M
 
 
 def with_gradients(model: ModelProto, tensors: list[str], scores: str, rules: Mapping[str, Rule] = VJPS) -> ModelProto:
-    """A model or head that takes a seed and gives the gradients of several tensors."""
+    """A model or head that takes a seed and gives the gradients of several tensors.
+
+    That of the scores before they were rounded last is the seed itself, under its own name.
+    """
     unrounded, name = with_scores_unrounded(model, scores)
-    made = differentiate(unrounded, [name], tensors, rules)
+    made = differentiate(unrounded, [name], [tensor for tensor in tensors if tensor != name], rules)
     return made if name == scores else _asked_by(made, name, scores)
 
 
@@ -47,6 +50,7 @@ def _asked_by(made: ModelProto, name: str, scores: str) -> ModelProto:
     made.graph.output.extend(outputs)
     seed = next(i for i in made.graph.input if i.name == f"grad/{name}")
     made.graph.node.insert(0, helper.make_node("Identity", [f"grad/{scores}"], [seed.name]))
+    made.graph.value_info.append(seed)
     seed.name = f"grad/{scores}"
     return made
 
