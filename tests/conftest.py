@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from backlit_server.engine.runtime import Runtime
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # likewise, those of scikit-learn
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as backlit-server does it
 
 

@@ -185,7 +185,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_the_page_of_measures_asks_for_what_there_is(page):
-    for asked in wanted(page.METHODS):
+    for asked in [*wanted(page.METHODS), *wanted(page.PATIENT)]:
         bind(asked.name, {name: value for name, value in asked.parameters.items() if name != "profile"})
     for asked in wanted(page.MEASURES):
         bind_measure(asked.name, asked.parameters)
