@@ -10,6 +10,7 @@ from backlit import commands, reports
 from backlit.assumed import caution
 from backlit.audit import Audit
 from backlit.comparison import Wanted
+from backlit.folders import SUFFIXES, pictures_in
 from backlit.grammar import declarations
 from backlit.model import Model
 from backlit.server import Server
@@ -20,7 +21,6 @@ ALL = "all"
 WITHOUT_ONE_MAP = ("score", "feature-maps", "embedding")  # methods that `all` leaves out
 METHODS = "grad-cam,grad-cam++,layer-cam,hires-cam,random-cam"
 MEASURES = "average-drop,increase-in-confidence,insertion,deletion,road,forward-passes,seconds"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
@@ -82,9 +82,7 @@ def compare(server: Server, args: Namespace) -> None:
 
 def expanded(paths: Sequence[Path]) -> list[Path]:
     """The files, and those of the folders among them by name."""
-    found = []
-    for path in paths:
-        found += sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+    found = list(pictures_in(paths))
     if not found:
         raise BadQuestion(f"there is no picture ({', '.join(SUFFIXES)}) in {', '.join(map(str, paths))}")
     return found

@@ -4,7 +4,7 @@ import argparse
 import csv
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ import numpy as np
 from backlit import commands
 from backlit.answers import Explanation
 from backlit.assumed import caution
+from backlit.folders import pictures_in
 from backlit.grammar import declarations
 from backlit.model import Model
 from backlit.preprocessing import Preprocessing
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from backlit.projection import Projection
 
 WAYS = ("pca", "tsne", "umap")
-PICTURES = frozenset((".jpeg", ".jpg", ".png", ".webp"))
 
 
 Write = Callable[[Path, "Embedded", "Projection"], None]
@@ -66,7 +66,12 @@ def embed(server: Server, args: Namespace) -> None:
 
     project, outs = projector(args.project), args.out or [Path("embedding.png")]
     writers = [WRITERS.get(out.suffix, _drawer)() for out in outs]
-    found = embedded(commands.found(server, args), list(_pictures(args.pictures)), args.layer, commands.declared(args))
+    found = embedded(
+        commands.found(server, args),
+        list(pictures_in(dict.fromkeys(args.pictures))),
+        args.layer,
+        commands.declared(args),
+    )
     for picture, error in found.left_out.items():
         print(f"left out {picture}: {error}", file=sys.stderr)
     caution([found.told.provenance])
@@ -96,15 +101,6 @@ def embedded(
         raise next(iter(left_out.values()), BadQuestion("there are no pictures in these folders"))
     vectors = np.stack([answer.heatmap.ravel() for answer in answers.values()])
     return Embedded(tuple(answers), vectors, left_out, next(iter(answers.values())))
-
-
-def _pictures(given: Sequence[Path]) -> Iterator[Path]:
-    """The files, each once, and of folders what looks like a picture by its name."""
-    for path in dict.fromkeys(given):
-        if path.is_dir():
-            yield from sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
-        else:
-            yield path
 
 
 def _drawer() -> Write:

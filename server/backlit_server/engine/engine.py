@@ -73,9 +73,9 @@ class Engine:
         for first, feeds in turns:
             run = Run(feeds, lambda image, first=first: frame(first + image))
             for one in each:
-                until = started + (end - started) / left
+                until, by = started + (end - started) / left, replace(maker, wording=one.wording)
                 for looked in _found(one, model, run, prepared, until):
-                    yield from TELL[type(looked)](looked, first, replace(maker, wording=one.wording))
+                    yield from TELL[type(looked)](looked, first, by)
                 started, left = time.monotonic(), left - 1
 
     def interrupt(self) -> None:

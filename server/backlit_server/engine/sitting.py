@@ -100,6 +100,11 @@ class Sitting:
         own = self.made[name]
         return np.repeat(own[None], count, 0).reshape(-1, *own.shape[1:])
 
+    def crossing(self, cut: Cut, maps: Array) -> dict[str, Array]:
+        """What crosses a cut, with maps (n, channels, height, width) for the layer; the rest is the image's own."""
+        others = {name: self.repeated(name, len(maps)) for name in cut.crossing if name != cut.layer}
+        return others | {cut.layer: self.native(cut.layer, maps)}
+
     def forward(self, session: Session, images: Array, names: Sequence[str]) -> dict[str, Array]:
         """Tensors of the forward pass of images (n, channels, height, width)."""
         self.passes += Passes(forward=len(images))
@@ -164,8 +169,7 @@ def _gradients(at: Sitting, ask: Gradients) -> Array:
     at.passes += Passes(forward=len(ask.seeds), backward=len(ask.seeds))
     cut = at.model.backbones.at(at.image).cut
     assert cut is not None
-    crossing = {name: at.repeated(name, len(ask.images)) for name in cut.crossing}
-    return at.backward(cut, crossing | {at.image: at.native(at.image, ask.images)}, ask.seeds, ask.rules)
+    return at.backward(cut, at.crossing(cut, ask.images), ask.seeds, ask.rules)
 
 
 def _layer_gradients(at: Sitting, ask: LayerGradients) -> Array:
@@ -180,19 +184,14 @@ def _head_scores(at: Sitting, ask: HeadScores) -> Array:
     at.passes += Passes(head=len(ask.features))
     session = at.model.heads.plain(at.cut)
     at.digests[session.digest] = None
-    found = []
-    for part in batches(len(ask.features), at.batch if at.cut.rows_tile else 1):
-        features = at.native(at.layer, ask.features[part])
-        feeds = {name: at.repeated(name, part.stop - part.start) for name in at.cut.crossing} | {at.layer: features}
-        found.append(session.run(feeds)[at.scores])
-    return np.concatenate(found)
+    parts = batches(len(ask.features), at.batch if at.cut.rows_tile else 1)
+    return np.concatenate([session.run(at.crossing(at.cut, ask.features[part]))[at.scores] for part in parts])
 
 
 def _head_gradients(at: Sitting, ask: HeadGradients) -> Array:
     assert at.cut is not None
     at.passes += Passes(head=len(ask.seeds))
-    crossing = {name: at.repeated(name, len(ask.features)) for name in at.cut.crossing}
-    return at.backward(at.cut, crossing | {at.layer: at.native(at.layer, ask.features)}, ask.seeds)
+    return at.backward(at.cut, at.crossing(at.cut, ask.features), ask.seeds)
 
 
 def _blocks(at: Sitting, ask: Blocks) -> list[tuple[Array, Array]]:
