@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from backlit_server.settings import BadSettings, Settings, read_command, shown
+from backlit_server.command_line import read_command, shown
+from backlit_server.settings import BadSettings, Settings
 
 NAMES = [f.name for f in fields(Settings)]
 

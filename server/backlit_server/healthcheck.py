@@ -16,7 +16,8 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from backlit_server.settings import BadSettings, Settings, read_command
+from backlit_server.command_line import read_command
+from backlit_server.settings import BadSettings, Settings
 
 SECONDS = 4.0
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1", "": "127.0.0.1"}

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from backlit_proto.errors import BacklitError
 from backlit_server.admission.launcher import Launcher
+from backlit_server.command_line import read_command, shown
 from backlit_server.service import logs
 from backlit_server.service.allocator import keep_freed_memory
 from backlit_server.service.server import serve
-from backlit_server.settings import BadSettings, read_command, shown
+from backlit_server.settings import BadSettings
 from backlit_server.workers.pool import Pool
 
 CANNOT_RUN, BAD_SETTINGS = 1, 2
