@@ -32,14 +32,8 @@ lint: $(READY_TO_LINT) ## what no test sees: style, types, layers, the contract,
 	$(BIN)/buf lint
 	$(BIN)/hadolint Dockerfile
 
-bench: $(READY) ## the figures, each paired with its yardstick
-	$(BIN)/python tests/bench/bench_explain.py
-	$(BIN)/python tests/bench/bench_questions.py
-	$(BIN)/python tests/bench/bench_gradient.py
-	$(BIN)/python tests/bench/bench_again.py
-	$(BIN)/python tests/bench/bench_server.py
-	$(BIN)/python tests/bench/bench_channel.py
-	$(BIN)/python tests/bench/bench_models.py
+bench: $(READY) ## the figures, each paired with its yardstick, and their goals
+	$(BIN)/python tests/bench
 
 measures: $(READY) ## every method measured on the photographs of a folder, as docs/measures.md: make measures PICTURES=folder
 	$(BIN)/python models/compare_methods.py $(PICTURES)

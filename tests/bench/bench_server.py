@@ -5,7 +5,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "models"))
@@ -14,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import backlit
 import efficientnet_lite0
+from accounts import resident_mb, server_processes
 from real_server import real_server
 from sides import METHOD, TARGET, images
 
@@ -33,9 +33,9 @@ def main() -> None:
             print(f"upload to ready, {size:.0f} MB: median {statistics.median(seconds):.2f} s of {UPLOADS}")
             model = server.upload(file)
             ask(model, 20)
-            before = dict(resident(folder))
+            before = resident(Path(folder))
             ask(model, arguments.explanations)
-            for name, megabytes in resident(folder):
+            for name, megabytes in resident(Path(folder)).items():
                 after = f"{megabytes:.0f} MB after {arguments.explanations} explanations"
                 print(f"{name:7} {before[name]:.0f} MB resident, {after}")
 
@@ -55,16 +55,9 @@ def ask(model: backlit.Model, times: int) -> None:
         model.explain(x, method=METHOD, target=TARGET)
 
 
-def resident(store: str) -> Iterator[tuple[str, float]]:
-    """Front and worker of the server that keeps its models here, and their resident memory in megabytes."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().decode().split("\0")
-            pages = int((process / "statm").read_text().split()[1])
-        except OSError:  # it ended meanwhile
-            continue
-        if store in command and any(word.startswith("backlit_server") for word in command):
-            yield "worker" if "backlit_server.workers.worker" in command else "front", pages * 4096 / 1e6
+def resident(store: Path) -> dict[str, float]:
+    """Megabytes of front and worker."""
+    return {name: resident_mb(pid) for name, pid in server_processes(store).items()}
 
 
 if __name__ == "__main__":

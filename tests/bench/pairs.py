@@ -33,13 +33,25 @@ class Side:
             [sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def run(self, times: int) -> list[float]:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(f"{times}\n")
-        stdin.flush()
-        answer = stdout.readline()
+        """Seconds of each of so many runs."""
+        self.start(times)
+        return self.finish()
+
+    def start(self, times: int) -> None:
+        """Lets the runs begin, and does not wait for them."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{times}\n")
+        self._process.stdin.flush()
+
+    def finish(self) -> list[float]:
+        """Seconds of each run that was started."""
+        assert self._process.stdout is not None
+        answer = self._process.stdout.readline()
         if not answer:
             raise RuntimeError("a side of the benchmark ended early")
         return json.loads(answer)
