@@ -14,7 +14,7 @@ from backlit_server.engine.pictures import Recipe
 from backlit_server.engine.questions import Wording
 from backlit_server.engine.recent import in_words
 from backlit_server.engine.rendering import pixels, render
-from backlit_server.engine.targets import Row, resolved
+from backlit_server.engine.targets import Row, resolve
 from backlit_server.engine.verdicts import NOTES, OK, judge, judge_untargeted
 from backlit_server.graph import Arithmetic
 
@@ -82,20 +82,22 @@ def respond(
         rendered = render(looked.heatmaps[part], maker.wording.rendering, maker.input_size)
         response = pb.ExplainResponse(progress=looked.progress, provenance=provenance(looked, maker, rendered.steps))
         shape = pb.Tensor(data_type=data_type_of(rendered.heatmaps.dtype), shape=rendered.heatmaps.shape[1:])
+        alike = pb.Explanation(heatmap=shape, layer=looked.layer, layers=looked.layers, method=maker.wording.method)
         for k, (row, status) in enumerate(zip(looked.rows[part], statuses[part], strict=True), start):
-            response.explanations.add(
-                heatmap=shape,
-                image=first_image + row.image,
-                target=resolved(row),
-                layer=looked.layer,
-                layers=looked.layers,
-                method=maker.wording.method,
-                status=status,
-                note=NOTES[status],
-                facts={name: float(values[k]) for name, values in looked.facts.items()},
-                measurements=looked.measurements[k] if looked.measurements else (),
-            )
+            told = response.explanations.add()
+            told.CopyFrom(alike)
+            told.image, told.status, told.note = first_image + row.image, status, NOTES[status]
+            resolve(told.target, row)
+            _add_findings(told, looked, k)
         yield response, list(rendered.heatmaps)
+
+
+def _add_findings(told: pb.Explanation, looked: Looked, k: int) -> None:
+    """What methods of many passes and measures tell of a row."""
+    if looked.facts:
+        told.facts.update({name: float(values[k]) for name, values in looked.facts.items()})
+    if looked.measurements:
+        told.measurements.extend(looked.measurements[k])
 
 
 def rows_at_once(shape: tuple[int, ...], maker: Maker) -> int:

@@ -1,5 +1,6 @@
 """The model's inputs, as they must be before anything runs: names, dtypes, shapes, finite numbers."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -36,22 +37,28 @@ def checked(given: Mapping[str, np.ndarray], expected: tuple[Spec, ...]) -> dict
 
 
 def _check(expected: Spec, array: np.ndarray) -> None:
-    wanted = f"the input {expected.name!r} is {expected.dtype} {_shape(expected.shape)}"
-    if array.dtype != expected.dtype:
-        raise BadQuestion(f"{wanted}; this array is {array.dtype}: convert it with astype")
-    if not _fits(array.shape, expected):
-        raise BadQuestion(f"{wanted}; this array is {_shape(array.shape)}{_advice(array, expected)}")
-    if not array.size:
-        raise BadQuestion(f"{wanted}; this array is empty: send at least one image")
+    fault = _misfit(array, expected)
+    if fault:
+        wanted = f"the input {expected.name!r} is {expected.dtype} {_shape(expected.shape)}"
+        raise BadQuestion(f"{wanted}; this array is {fault}")
     if array.dtype.kind == "f" and not _finite(array):
         what = "NaN" if np.isnan(array).any() else "infinity"
         raise BadQuestion(f"the input {expected.name!r} holds {what}: no map of it would mean anything")
 
 
+def _misfit(array: np.ndarray, expected: Spec) -> str:
+    """What is wrong with the kind of an array, "" for nothing."""
+    if array.dtype != expected.dtype:
+        return f"{array.dtype}: convert it with astype"
+    if not _fits(array.shape, expected):
+        return f"{_shape(array.shape)}{_advice(array, expected)}"
+    return "" if array.size else "empty: send at least one image"
+
+
 def _finite(array: np.ndarray) -> bool:
-    """Whether there is neither NaN nor infinity: both show in the sum, which is one quick pass without a copy."""
+    """Whether there is neither NaN nor infinity: both show in the sum of squares, one quick pass without a copy."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
+        return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
 
 
 def _fits(shape: tuple[int, ...], expected: Spec) -> bool:

@@ -60,7 +60,7 @@ class Wording:
     measures: tuple[AskedMeasure, ...]
     others: tuple["Wording", ...]
 
-    @property
+    @functools.cached_property
     def row(self) -> Method:
         """How the method is computed."""
         return profile(self.profile).row(self.method)

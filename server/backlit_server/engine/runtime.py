@@ -4,7 +4,6 @@ import ctypes
 import functools
 import hashlib
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,6 @@ class Runtime:
         one_thread_pool(threads)
         self._wanted = _providers(device)
         self._running: onnxruntime.RunOptions | None = None
-        self._interrupt = threading.Lock()
         self.provider = self.open(_probe()).provider
         if device == "require-cuda" and self.provider != CUDA:
             raise InternalError(
@@ -69,21 +67,19 @@ class Runtime:
         """One run, which interrupt() makes return at the next node."""
         run_options = onnxruntime.RunOptions()
         run_options.log_severity_level = QUIET
-        with self._interrupt:
-            self._running = run_options
+        self._running = run_options
         try:
-            return session.run(list(outputs), dict(feeds), run_options)
+            return session.run(outputs, feeds, run_options)
         except Exception as error:  # as above
             raise BadQuestion(f"the model cannot run on this input: {error}") from error
         finally:
-            with self._interrupt:
-                self._running = None
+            self._running = None
 
     def interrupt(self) -> None:
-        """Ends the run in progress, from any thread; nothing happens when there is none."""
-        with self._interrupt:
-            if self._running is not None:
-                self._running.terminate = True
+        """Ends the run in progress, from any thread; nothing happens when there is none, or when it has just ended."""
+        running = self._running
+        if running is not None:
+            running.terminate = True
 
 
 class Session:

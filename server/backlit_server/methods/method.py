@@ -23,7 +23,7 @@ class Parameter:
     documentation: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Method:
     """One row of METHODS; what the formula takes is read from its signature and docstring.
 
@@ -53,7 +53,7 @@ class Method:
         """Whether it is a generator that asks, not a formula."""
         return inspect.signature(self.formula).return_annotation is asking.Steps
 
-    @property
+    @functools.cached_property
     def needs_gradients(self) -> bool:
         made = {*self.needs} - FORWARD - {"weights", "seeds", "anchors"}
         return bool(made) or not asking.GRADIENT_ASKS.isdisjoint(self.asks)
