@@ -41,7 +41,11 @@ BY_CODE: dict[grpc.StatusCode, tuple[type[BacklitError], str]] = {
     grpc.StatusCode.INTERNAL: (ServerUnavailable, "the connection to {address} broke ({details})"),
     grpc.StatusCode.UNAUTHENTICATED: (NotAuthenticated, "{address}: {details}"),
     grpc.StatusCode.PERMISSION_DENIED: (NotAuthenticated, "{address}: {details}"),
-    grpc.StatusCode.RESOURCE_EXHAUSTED: (Overloaded, "{address}: {details}"),
+    # Likewise: what gRPC itself refuses is too large a message.
+    grpc.StatusCode.RESOURCE_EXHAUSTED: (
+        Overloaded,
+        "{address}: {details}; send fewer images at once, or start the server with a larger --max-message-mb",
+    ),
     grpc.StatusCode.INVALID_ARGUMENT: (BadQuestion, "{details}"),
     grpc.StatusCode.NOT_FOUND: (UnknownModel, "{details}"),
     grpc.StatusCode.FAILED_PRECONDITION: (NotExplainable, "{details}"),

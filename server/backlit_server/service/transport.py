@@ -12,11 +12,9 @@ from backlit_server.settings import MB, BadSettings, Settings
 
 
 def options(settings: Settings) -> list[tuple[str, Any]]:
-    """What gRPC is told about messages and connections."""
-    largest = settings.max_message_mb * MB
+    """What gRPC is told about messages and connections; answers bound themselves, whatever a question may measure."""
     return [
-        ("grpc.max_receive_message_length", largest),
-        ("grpc.max_send_message_length", largest),
+        ("grpc.max_receive_message_length", settings.max_message_mb * MB),
         # One connection may hold all questions the server takes, and some more that look around.
         ("grpc.max_concurrent_streams", settings.max_questions + 64),
         # A caller whose machine is gone is noticed, and its work stopped, after a minute and a half.
