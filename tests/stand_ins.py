@@ -44,6 +44,7 @@ class FakeDevice:
     name: str = "cpu"
     provider: str = "CPUExecutionProvider"
     ready: bool = True
+    starts: int = 1
 
 
 @dataclass
@@ -62,6 +63,9 @@ class FakePool:
 
     def forget(self, digest: str) -> None:
         self.forgotten.append(digest)
+
+    async def figures(self) -> dict[str, list[tuple]]:
+        return {}
 
     async def explain(self, request: pb.ExplainRequest) -> AsyncGenerator[pb.ExplainResponse, None]:
         self.asked.append(request)
@@ -133,6 +137,10 @@ class House:
     @property
     def explanations(self) -> services.ExplanationServiceStub:
         return services.ExplanationServiceStub(self.channel)
+
+    @property
+    def metrics(self) -> services.MetricsServiceStub:
+        return services.MetricsServiceStub(self.channel)
 
 
 @asynccontextmanager

@@ -63,6 +63,8 @@ VALUES: dict[str, str] = {
     "store": "/srv",
     "device": "cuda:1",
     "threads": "7",
+    "metrics_port": "7",
+    "metrics_host": "::",
     "max_message_mb": "7",
     "max_upload_mb": "7",
     "max_store_gb": "7",

@@ -635,3 +635,80 @@ class ExplanationService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class MetricsServiceStub:
+    """How the server is doing.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetMetrics = channel.unary_unary(
+                '/backlit.v1.MetricsService/GetMetrics',
+                request_serializer=backlit__proto_dot_backlit__pb2.GetMetricsRequest.SerializeToString,
+                response_deserializer=backlit__proto_dot_backlit__pb2.GetMetricsResponse.FromString,
+                _registered_method=True)
+
+
+class MetricsServiceServicer:
+    """How the server is doing.
+    """
+
+    def GetMetrics(self, request, context):
+        """Every metric as it stands now, the same as on the metrics port: counters only grow while the server runs, so that
+        the difference of two answers is what happened between them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_MetricsServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetMetrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMetrics,
+                    request_deserializer=backlit__proto_dot_backlit__pb2.GetMetricsRequest.FromString,
+                    response_serializer=backlit__proto_dot_backlit__pb2.GetMetricsResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'backlit.v1.MetricsService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('backlit.v1.MetricsService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class MetricsService:
+    """How the server is doing.
+    """
+
+    @staticmethod
+    def GetMetrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/backlit.v1.MetricsService/GetMetrics',
+            backlit__proto_dot_backlit__pb2.GetMetricsRequest.SerializeToString,
+            backlit__proto_dot_backlit__pb2.GetMetricsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

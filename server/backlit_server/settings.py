@@ -76,6 +76,9 @@ class Settings:
         "how long a worker may go on with a question after its caller has left; then it is replaced", at_least(1)))
     grace_seconds: int = field(default=30, metadata=told(
         "how long questions in flight may go on after SIGTERM", at_least(0)))
+    metrics_port: int = field(default=0, metadata=told(
+        "port that shows metrics to Prometheus, over HTTP; 0 shows none", between(0, 65535)))
+    metrics_host: str = field(default="127.0.0.1", metadata=told("address of that port, which asks nobody for a token"))
     tls_cert: Path | None = field(default=None, metadata=told(
         "PEM file of the server's certificate chain; turns TLS on"))
     tls_key: Path | None = field(default=None, metadata=told("PEM file of the server's key"))

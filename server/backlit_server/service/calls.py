@@ -1,4 +1,4 @@
-"""Around every call: a request id, a line in the log, and errors as a status."""
+"""Around every call: a request id, a line in the log, what is counted of it, and errors as a status."""
 
 import asyncio
 import logging
@@ -14,9 +14,12 @@ import grpc
 from backlit_proto.errors import ServerUnavailable
 from backlit_server.service import wire_errors
 from backlit_server.service.logs import CALL, Call
+from backlit_server.service.metrics import CANCELLED, OK, Metrics
 
 LOG = logging.getLogger(__name__)
 HEALTH = "/grpc.health.v1.Health/"
+LEVELS = {"GetMetrics": logging.DEBUG}
+"""At which a call is logged, where not as information: who watches a server asks every second."""
 
 Around = Callable[[grpc.aio.ServicerContext], AbstractAsyncContextManager[None]]
 KINDS: dict[tuple[bool, bool], tuple[str, Callable[..., grpc.RpcMethodHandler]]] = {
@@ -31,7 +34,8 @@ KINDS: dict[tuple[bool, bool], tuple[str, Callable[..., grpc.RpcMethodHandler]]]
 class Calls(grpc.aio.ServerInterceptor):
     """Every call but those of the health service, which must answer whatever happens and fill no log."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._started = False
 
     def begin(self) -> None:
@@ -48,28 +52,32 @@ class Calls(grpc.aio.ServerInterceptor):
         if handler is None or method.startswith(HEALTH):
             return handler
         rpc = method.rpartition("/")[2]
-        return wrapped(handler, lambda context: self._around(rpc, context))
+        return wrapped(_weighed(handler, rpc, self._metrics), lambda context: self._around(rpc, context))
 
     @asynccontextmanager
     async def _around(self, rpc: str, context: grpc.aio.ServicerContext) -> AsyncIterator[None]:
         call = Call(_request_id(context), rpc)
         token = CALL.set(call)
-        status = "OK"
+        status = ended = OK
         try:
             context.set_trailing_metadata(((wire_errors.REQUEST_KEY, call.request),))
             if not self._started:
                 raise ServerUnavailable("the server is starting; try again in a moment")
-            yield
+            with self._metrics.present("backlit_calls_in_flight", rpc):
+                yield
         except asyncio.CancelledError:
-            status = "CANCELLED"
+            status = ended = CANCELLED
             raise
         except Exception as error:
             refusal = wire_errors.known(error, call.request)
-            status = refusal.code
+            status, ended = refusal.code, refusal.reason()
             call.facts["refusal"] = refusal.message
             await wire_errors.abort(context, refusal, call.request)
         finally:
-            _log(call, status, context.peer())
+            seconds = time.monotonic() - call.started
+            self._metrics.count("backlit_calls_total", rpc, ended)
+            self._metrics.observe("backlit_call_seconds", seconds, rpc)
+            _log(call, status, seconds, context.peer())
             CALL.reset(token)
 
 
@@ -111,13 +119,30 @@ def _remade(handler: grpc.RpcMethodHandler, behaviour: Callable[..., Any]) -> gr
     return _kind(handler)[1](behaviour, handler.request_deserializer, handler.response_serializer)
 
 
+def _weighed(handler: grpc.RpcMethodHandler, rpc: str, metrics: Metrics) -> grpc.RpcMethodHandler:
+    """The same method, its messages counted where they are bytes: a message must be serialised to know its size."""
+    read, written = handler.request_deserializer or bytes, handler.response_serializer or bytes
+
+    def received(data: bytes) -> Any:
+        metrics.count("backlit_received_bytes_total", rpc, amount=len(data))
+        return read(data)
+
+    def sent(message: Any) -> bytes:
+        data = written(message)
+        metrics.count("backlit_sent_bytes_total", rpc, amount=len(data))
+        return data
+
+    attribute, make = _kind(handler)
+    return make(getattr(handler, attribute), received, sent)
+
+
 def _request_id(context: grpc.aio.ServicerContext) -> str:
     """The caller's own id where it is one that can be logged and sent back, else a new one."""
     given = dict(context.invocation_metadata() or ()).get(wire_errors.REQUEST_KEY, "")
     return given if isinstance(given, str) and re.fullmatch(r"[!-~]{1,128}", given) else secrets.token_hex(8)
 
 
-def _log(call: Call, status: str, peer: str) -> None:
-    milliseconds = round((time.monotonic() - call.started) * 1000, 1)
+def _log(call: Call, status: str, seconds: float, peer: str) -> None:
+    milliseconds = round(seconds * 1000, 1)
     facts = {"rpc": call.rpc, **call.facts, "status": status, "milliseconds": milliseconds, "peer": peer}
-    LOG.info("%s %s", call.rpc, status, extra={"facts": facts})
+    LOG.log(LEVELS.get(call.rpc, logging.INFO), "%s %s", call.rpc, status, extra={"facts": facts})

@@ -12,6 +12,7 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto import backlit_pb2_grpc as services
 from backlit_server.service import listing, questions, wire_errors
 from backlit_server.service.logs import CALL, note
+from backlit_server.service.metrics import Metrics, method_label
 from backlit_server.service.neighbours import Pool
 from backlit_server.service.pipeline import in_order
 from backlit_server.store import Store
@@ -24,9 +25,10 @@ Context = grpc.aio.ServicerContext
 class ExplanationService(services.ExplanationServiceServicer):
     """Passes questions on to the workers, and their answers back."""
 
-    def __init__(self, store: Store, pool: Pool) -> None:
+    def __init__(self, store: Store, pool: Pool, metrics: Metrics) -> None:
         self._store = store
         self._pool = pool
+        self._metrics = metrics
 
     async def Explain(self, request: pb.ExplainRequest, context: Context) -> AsyncIterator[pb.ExplainResponse]:
         async with aclosing(self._answers(request)) as answers:
@@ -72,9 +74,12 @@ class ExplanationService(services.ExplanationServiceServicer):
 
     async def _answers(self, request: pb.ExplainRequest) -> AsyncGenerator[pb.ExplainResponse, None]:
         """The answers to one question; closing this stops the work."""
-        # A look at two small files, kept in memory while they do not change: quicker than a thread's turn.
-        asked = questions.resolve(request, self._store)
-        note(model=asked.digest, method=asked.method)
-        async with aclosing(self._pool.explain(request)) as answers:
-            async for answer in answers:
-                yield questions.completed(answer, asked.model)
+        with self._metrics.question() as counted:
+            # A look at two small files, kept in memory while they do not change: quicker than a thread's turn.
+            asked = questions.resolve(request, self._store)
+            counted.model = self._metrics.model(self._store.name_of(asked.digest), asked.digest)
+            counted.method = method_label(asked.method)
+            note(model=asked.digest, method=asked.method)
+            async with aclosing(self._pool.explain(request)) as answers:
+                async for answer in answers:
+                    yield questions.completed(answer, asked.model)

@@ -17,8 +17,10 @@ from backlit_proto.parts import MODEL, digest_of, files_in, flat, listing_beside
 from backlit_server.methods import DEFAULT_METHOD, METHODS
 from backlit_server.service import descriptions, uploads
 from backlit_server.service.logs import note
+from backlit_server.service.metrics import Metrics
 from backlit_server.service.neighbours import Admission, Pool
 from backlit_server.service.questions import check_gradients
+from backlit_server.service.timed import TimedAdmission
 from backlit_server.settings import MB, Settings
 from backlit_server.store import Store, check_name
 
@@ -31,11 +33,12 @@ Context = grpc.aio.ServicerContext
 class ModelService(services.ModelServiceServicer):
     """Stores, examines, lists, describes, exports, reads and forgets models."""
 
-    def __init__(self, store: Store, pool: Pool, admission: Admission, settings: Settings) -> None:
+    def __init__(self, store: Store, pool: Pool, admission: Admission, settings: Settings, metrics: Metrics) -> None:
         self._store = store
         self._pool = pool
-        self._admission = admission
+        self._admission = TimedAdmission(admission, metrics)
         self._settings = settings
+        self._metrics = metrics
 
     async def GetUpload(self, request: pb.GetUploadRequest, context: Context) -> pb.GetUploadResponse:
         if await asyncio.to_thread(self._store.sound, request.digest):
@@ -133,8 +136,10 @@ class ModelService(services.ModelServiceServicer):
     async def Delete(self, request: pb.DeleteRequest, context: Context) -> pb.DeleteResponse:
         digest = await asyncio.to_thread(self._store.resolve, request.model)
         note(model=digest)
+        name = self._store.name_of(digest)
         await uploads.landed(self._store.delete, digest)
         self._pool.forget(digest)
+        self._metrics.forget(name, digest)
         return pb.DeleteResponse()
 
     async def Export(self, request: pb.ExportRequest, context: Context) -> AsyncIterator[pb.ExportResponse]:

@@ -1,6 +1,6 @@
 """What the service asks of the rooms beside it, so that it can be tested without them."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -17,10 +17,16 @@ class Device(Protocol):
     def provider(self) -> str: ...
     @property
     def ready(self) -> bool: ...
+    @property
+    def starts(self) -> int: ...
 
 
 class Pool(Protocol):
-    """The workers. Closing the generator of explain() stops the work."""
+    """The workers. Closing the generator of explain() stops the work.
+
+    figures() tells by device what its worker says of itself: rows of a name in FIGURES, its labels but for the device,
+    and the value.
+    """
 
     @property
     def devices(self) -> Sequence[Device]: ...
@@ -28,6 +34,7 @@ class Pool(Protocol):
     async def stop(self, grace: float) -> None: ...
     def explain(self, request: pb.ExplainRequest) -> AsyncGenerator[pb.ExplainResponse, None]: ...
     def forget(self, digest: str) -> None: ...
+    async def figures(self) -> Mapping[str, Iterable[Sequence]]: ...
 
 
 class Admission(Protocol):

@@ -17,9 +17,13 @@ from backlit_server.service import transport
 from backlit_server.service.access import Access
 from backlit_server.service.calls import Calls
 from backlit_server.service.explanations import ExplanationService
+from backlit_server.service.exporter import Exporter, exporter
+from backlit_server.service.figures import Figures
 from backlit_server.service.health import SERVICES, Health
+from backlit_server.service.metrics import Metrics
 from backlit_server.service.models import ModelService
 from backlit_server.service.neighbours import Admission, Pool
+from backlit_server.service.watching import MetricsService
 from backlit_server.settings import GB, BadSettings, Settings
 from backlit_server.store import Store
 
@@ -34,6 +38,7 @@ class Front:
     server: grpc.aio.Server
     calls: Calls
     health: Health
+    exporter: Exporter | None
     address: str
 
 
@@ -58,17 +63,21 @@ async def listening(settings: Settings, pool: Pool, admission: Admission) -> Fro
     tls = transport.credentials(settings)
     access = [Access(settings.token_file)] if settings.token_file else []
     store = await asyncio.to_thread(_opened, settings)
-    calls, health = Calls(), Health()
+    metrics, health = Metrics(), Health()
+    metrics.registry.register(Figures(store, pool, asyncio.get_running_loop()))
+    calls = Calls(metrics)
     server = grpc.aio.server(interceptors=(calls, *access), options=transport.options(settings))
-    services.add_ModelServiceServicer_to_server(ModelService(store, pool, admission, settings), server)
-    services.add_ExplanationServiceServicer_to_server(ExplanationService(store, pool), server)
+    services.add_ModelServiceServicer_to_server(ModelService(store, pool, admission, settings, metrics), server)
+    services.add_ExplanationServiceServicer_to_server(ExplanationService(store, pool, metrics), server)
+    services.add_MetricsServiceServicer_to_server(MetricsService(metrics.registry), server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if settings.reflection:
         names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
     address = transport.bind(server, settings, tls)
+    shown = exporter(metrics.registry, settings)
     await server.start()
-    return Front(server, calls, health, address)
+    return Front(server, calls, health, shown, address)
 
 
 def _opened(settings: Settings) -> Store:
@@ -98,25 +107,28 @@ async def _answer(settings: Settings, pool: Pool, front: Front, stop: asyncio.Ev
     """Lets calls in until it is told to stop."""
     following = asyncio.create_task(front.health.follow(pool))
     front.calls.begin()
-    _announce(settings, pool, front.address)
+    _announce(settings, pool, front)
     await stop.wait()
     following.cancel()
     LOG.info("stopping; calls in flight have %d seconds", settings.grace_seconds)
 
 
-def _announce(settings: Settings, pool: Pool, address: str) -> None:
+def _announce(settings: Settings, pool: Pool, front: Front) -> None:
     if settings.token_file and not settings.tls_cert and not transport.loopback(settings.host):
         LOG.warning("the token travels in plaintext: anybody on the way can read it; give --tls-cert and --tls-key")
     devices = ", ".join(f"{device.name} ({device.provider})" for device in pool.devices)
-    facts = {"address": address, "tls": bool(settings.tls_cert), "devices": devices, "store": str(settings.store)}
-    LOG.info("listening", extra={"facts": facts})
-    print(f"backlit-server listening on {address}", flush=True)
+    shown = {"metrics": front.exporter.address} if front.exporter else {}
+    facts = {"address": front.address, "tls": bool(settings.tls_cert), "devices": devices, "store": str(settings.store)}
+    LOG.info("listening", extra={"facts": facts | shown})
+    print(f"backlit-server listening on {front.address}", flush=True)
 
 
 async def stopped(front: Front, grace: float) -> None:
-    """Not ready, no new calls, the calls in flight to their end, the rest cut off."""
+    """Not ready, no new calls, the calls in flight to their end, the rest cut off; the metrics until then."""
     front.health.end()
     await front.server.stop(grace)
+    if front.exporter:
+        await front.exporter.stop()
 
 
 def _stop_requests(settings: Settings) -> asyncio.Event:

@@ -41,6 +41,7 @@ class Store:
         self._models, self._names, self._uploads = root / "models", root / "names", root / "uploads"
         self._records = records.Records()
         self._sound: dict[str, tuple[records.Signature, bytes]] = {}
+        self._named: tuple[int, dict[str, str]] = (0, {})
 
     def open(self) -> None:
         """Makes the folders where they are missing and sweeps what a crash left behind."""
@@ -87,6 +88,13 @@ class Store:
             raise UnknownModel(f"there is no model {digest[:16]!r}; {self._hint(digest)}")
         return self._records.read(self._record(digest))
 
+    def name_of(self, digest: str) -> str:
+        """The model's name, "" where it has none; the names are read when they have changed."""
+        changed = self._names.stat().st_mtime_ns
+        if changed != self._named[0]:
+            self._named = changed, names.names(self._names)
+        return self._named[1].get(digest, "")
+
     def models(self, page_size: int, page_token: str) -> tuple[list[pb.Model], str]:
         """One page, newest first, without class names, and the token of the next page."""
         named = names.names(self._names)
@@ -94,6 +102,10 @@ class Store:
         for model in found:
             model.name = named.get(model.digest, "")
         return found, token
+
+    def extent(self) -> tuple[int, int]:
+        """How many models there are, and the bytes of all that is stored."""
+        return len(self._digests()), durable.size(self._models) + durable.size(self._uploads)
 
     def verify(self, digest: str) -> Path:
         """The file, whose bytes are those of the upload; CorruptModel when they are not. Hashed once a change."""
@@ -231,5 +243,4 @@ class Store:
 
     def _free(self) -> int:
         """Bytes that may still be stored: by the limit, and by the disk."""
-        files = [f for folder in (self._models, self._uploads) for f in folder.rglob("*") if f.is_file()]
-        return min(self._limit - sum(f.stat().st_size for f in files), shutil.disk_usage(self.root).free)
+        return min(self._limit - self.extent()[1], shutil.disk_usage(self.root).free)

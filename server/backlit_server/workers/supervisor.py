@@ -17,12 +17,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Device:
-    """What a worker runs on; until its first worker is ready, `name` is what was asked for."""
+    """What a worker runs on; until its first worker is ready, `name` is what was asked for.
+
+    `starts`: how many worker processes have become ready, one after the other.
+    """
 
     name: str
     provider: str = ""
     ready: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
+    starts: int = 0
 
 
 class Supervisor:
@@ -109,7 +113,7 @@ class Supervisor:
             await self._bury(process)
             raise
         self._process = process
-        self.device = Device(hello.device, hello.provider, True, hello.versions)
+        self.device = Device(hello.device, hello.provider, True, hello.versions, self.device.starts + 1)
         log.info("the worker of device %s is ready on %s", hello.device, hello.provider)
         self._ready.set_result(process)
         return process

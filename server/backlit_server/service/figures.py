@@ -1,0 +1,58 @@
+"""What is looked up at the moment somebody asks for the metrics: the store, the workers, what a worker holds."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from backlit_server.service.metrics import Row
+from backlit_server.service.neighbours import Pool
+from backlit_server.store import Store
+
+SECONDS = 5.0  # that a look may take; the workers answer in a thread of their own, whatever they are at
+
+FIGURES = {
+    "backlit_store_bytes": Row("Bytes of the stored models and of uploads that are not finished."),
+    "backlit_store_models": Row("Models in the store."),
+    "backlit_worker_ready": Row("1 where the worker of a device is ready, 0 where not.", ("device", "provider")),
+    "backlit_worker_starts_total": Row("Worker processes that became ready on a device.", ("device",)),
+}
+"""Those whose names end in _total only grow while a worker lives; the others are what is there at present."""
+
+
+@dataclass(frozen=True, eq=False)  # the registry keeps it as a key
+class Figures(Collector):
+    """Looks when it is asked, in any thread but that of the event loop the workers belong to."""
+
+    store: Store
+    pool: Pool
+    loop: asyncio.AbstractEventLoop
+
+    def describe(self) -> Iterable[Metric]:
+        return [_family(name) for name in FIGURES]
+
+    def collect(self) -> Iterable[Metric]:
+        families = {name: _family(name) for name in FIGURES}
+        for name, *labels, value in (*self._stored(), *self._working()):
+            families[name].add_metric(labels, value)
+        return families.values()
+
+    def _stored(self) -> Iterable[tuple]:
+        models, size = self.store.extent()
+        return [("backlit_store_models", models), ("backlit_store_bytes", size)]
+
+    def _working(self) -> Iterable[tuple]:
+        for device in self.pool.devices:
+            yield "backlit_worker_ready", device.name, device.provider, float(device.ready)
+            yield "backlit_worker_starts_total", device.name, device.starts
+        looking = asyncio.run_coroutine_threadsafe(self.pool.figures(), self.loop)
+        for device, figures in looking.result(SECONDS).items():
+            for name, *rest in figures:
+                yield name, device, *rest
+
+
+def _family(name: str) -> CounterMetricFamily | GaugeMetricFamily:
+    row, kind = FIGURES[name], CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+    return kind(name, row.told, labels=row.labels)

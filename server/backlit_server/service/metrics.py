@@ -1,0 +1,148 @@
+"""What is counted of a server: one row a metric, and the registry that holds the numbers."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from backlit_proto.errors import BacklitError, InternalError
+from backlit_server.methods import METHODS
+
+SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60)
+MOST_MODELS = 64  # that have series of their own: each adds some 200 a method
+UNKNOWN, OTHER, SEVERAL = "unknown", "other", "several"
+OK, CANCELLED = "OK", "CANCELLED"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric: what it tells, the names of its labels and, of a histogram, the upper bounds of its buckets."""
+
+    told: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = SECONDS
+
+
+COUNTERS = {
+    "backlit_calls_total": Row(
+        "Calls that have ended; outcome is OK, CANCELLED or the reason of the refusal.", ("rpc", "outcome")
+    ),
+    "backlit_received_bytes_total": Row("Bytes of the messages that callers sent.", ("rpc",)),
+    "backlit_sent_bytes_total": Row("Bytes of the messages that were sent to callers.", ("rpc",)),
+    "backlit_questions_total": Row(
+        "Questions that have ended, those of ExplainMany one by one; outcome as that of calls.",
+        ("model", "method", "outcome"),
+    ),
+}
+GAUGES = {
+    "backlit_calls_in_flight": Row("Calls that have begun and not ended.", ("rpc",)),
+    "backlit_questions_in_flight": Row("Questions that have begun and not ended."),
+}
+HISTOGRAMS = {
+    "backlit_call_seconds": Row("From the beginning of a call to its end.", ("rpc",)),
+    "backlit_question_seconds": Row(
+        "From the arrival of a question to its last heatmap, of those that were answered.", ("model", "method")
+    ),
+    "backlit_admission_seconds": Row(
+        "What a child process took to examine, export or read a model.", ("work",), (0.5, 1, 2, 5, 10, 20, 60, 120)
+    ),
+}
+
+
+@dataclass
+class Asked:
+    """One question that is being answered: what it is counted under, as soon as that is known."""
+
+    model: str = UNKNOWN
+    method: str = UNKNOWN
+
+
+class Metrics:
+    """The numbers of one server; any thread may add to them. A label costs as many series as it has values."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._counters = {n: Counter(n, r.told, r.labels, registry=self.registry) for n, r in COUNTERS.items()}
+        self._gauges = {n: Gauge(n, r.told, r.labels, registry=self.registry) for n, r in GAUGES.items()}
+        self._histograms = {
+            n: Histogram(n, r.told, r.labels, registry=self.registry, buckets=r.buckets) for n, r in HISTOGRAMS.items()
+        }
+        self._models: set[str] = set()
+        ProcessCollector(registry=self.registry)
+
+    def count(self, name: str, *labels: str, amount: float = 1) -> None:
+        self._counters[name].labels(*labels).inc(amount)
+
+    def observe(self, name: str, value: float, *labels: str) -> None:
+        self._histograms[name].labels(*labels).observe(value)
+
+    @contextmanager
+    def present(self, name: str, *labels: str) -> Iterator[None]:
+        """Counts one more while it lasts."""
+        gauge = self._gauges[name]
+        with (gauge.labels(*labels) if labels else gauge).track_inprogress():
+            yield
+
+    @contextmanager
+    def timed(self, name: str, *labels: str) -> Iterator[None]:
+        """Observes how long it lasts, however it ends."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.observe(name, time.monotonic() - started, *labels)
+
+    @contextmanager
+    def question(self) -> Iterator[Asked]:
+        """Counts a question under what becomes known of it meanwhile."""
+        asked, started, ended = Asked(), time.monotonic(), OK
+        try:
+            with self.present("backlit_questions_in_flight"):
+                yield asked
+        except BaseException as error:
+            ended = outcome(error)
+            raise
+        else:
+            self.observe("backlit_question_seconds", time.monotonic() - started, asked.model, asked.method)
+        finally:
+            self.count("backlit_questions_total", asked.model, asked.method, ended)
+
+    def model(self, name: str, digest: str) -> str:
+        """The label of a model: its name, or the beginning of its digest; OTHER where there are too many."""
+        label = _label(name, digest)
+        if label in self._models:
+            return label
+        if len(self._models) == MOST_MODELS:
+            return OTHER
+        self._models.add(label)
+        return label
+
+    def forget(self, name: str, digest: str) -> None:
+        """Drops the series of a deleted model, which makes room for another."""
+        label = _label(name, digest)
+        self._models.discard(label)
+        rows = COUNTERS | GAUGES | HISTOGRAMS
+        for name, metric in (self._counters | self._gauges | self._histograms).items():
+            if "model" in rows[name].labels:
+                metric.remove_by_labels({"model": label})
+
+
+def _label(name: str, digest: str) -> str:
+    return name or digest[:12]
+
+
+def method_label(names: str) -> str:
+    """The label of what was asked: one method of ours, or that it was several or none."""
+    if " " in names:
+        return SEVERAL
+    return names if names in METHODS else UNKNOWN
+
+
+def outcome(error: BaseException) -> str:
+    """How what raised it ended, in a word."""
+    if isinstance(error, BacklitError):
+        return error.reason()
+    return CANCELLED if isinstance(error, asyncio.CancelledError | GeneratorExit) else InternalError.reason()
