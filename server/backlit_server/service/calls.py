@@ -93,9 +93,17 @@ def wrapped(handler: grpc.RpcMethodHandler, around: Around) -> grpc.RpcMethodHan
         # Written here rather than yielded: a cancelled call then closes the generator at once, and so stops the work.
         async with around(context), aclosing(behaviour(request, context)) as responses:
             async for response in responses:
-                await context.write(response)
+                await _write(context, response)
 
     return _remade(handler, stream if handler.response_streaming else unary)
+
+
+async def _write(context: grpc.aio.ServicerContext, response: Any) -> None:
+    """A write to a caller who has just left fails in a way of its own, before gRPC cancels the call."""
+    try:
+        await context.write(response)
+    except grpc.aio.InternalError:
+        raise asyncio.CancelledError from None
 
 
 def refusing(handler: grpc.RpcMethodHandler, error: Exception) -> grpc.RpcMethodHandler:
