@@ -20,6 +20,7 @@ from backlit_proto.errors import (
     WorkerLost,
     revive,
 )
+from backlit_server.execution import Execution
 from backlit_server.methods import METHODS
 from backlit_server.service.server import listening, stopped
 from backlit_server.settings import MB, Settings
@@ -45,6 +46,8 @@ class FakeDevice:
     provider: str = "CPUExecutionProvider"
     ready: bool = True
     starts: int = 1
+    note: str = ""
+    execution: Execution = field(default_factory=Execution)
 
 
 @dataclass

@@ -13,6 +13,7 @@ import numpy as np
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion, InternalError
 from backlit_proto.tensors import data_type_of
+from backlit_server.execution import DeviceLost, Execution
 
 Answers = Generator[tuple[pb.ExplainResponse, Sequence[np.ndarray]] | None, None, None]
 
@@ -23,8 +24,9 @@ class Toy:
     provider = "ToyExecutionProvider"
     versions = {"toy": "1"}  # noqa: RUF012, the engine's own face
 
-    def __init__(self, store: Path, device: str, threads: int) -> None:
+    def __init__(self, store: Path, device: str, threads: int, execution: Execution | None = None) -> None:
         self.device = device
+        self._execution = execution
         self._store = store
         self.forgotten: list[str] = []
         self._steps = 0
@@ -97,6 +99,16 @@ class Toy:
         yield self._answer(np.zeros(1, np.float32))
         raise ZeroDivisionError("a secret of the house")
 
+    def lose(self, request: pb.ExplainRequest, tensors: Sequence[np.ndarray]) -> Answers:
+        """What an engine does when its device has failed; the store's file `lost-DEVICE` says that it is gone."""
+        (self._store / f"lost-{self.device}").touch()
+        raise DeviceLost(f"{self.device} does not compute any more")
+        yield
+
+    def told(self, request: pb.ExplainRequest, tensors: Sequence[np.ndarray]) -> Answers:
+        """How it was told to compute, as text."""
+        yield self._answer(np.frombuffer(repr(self._execution).encode(), np.uint8))
+
     def starve(self, request: pb.ExplainRequest, tensors: Sequence[np.ndarray]) -> Answers:
         raise MemoryError
         yield
@@ -113,19 +125,34 @@ class Toy:
         return pb.ExplainResponse(explanations=[pb.Explanation(heatmap=tensor, image=image)], progress=1), [heatmap]
 
 
-def breaks(store: Path, device: str, threads: int) -> Toy:
+def breaks(store: Path, device: str, threads: int, execution: Execution) -> Toy:
     """An engine that cannot start, and knows why."""
     raise InternalError("the toy is broken")
 
 
-def vanishes(store: Path, device: str, threads: int) -> Toy:
+def vanishes(store: Path, device: str, threads: int, execution: Execution) -> Toy:
     """An engine that kills its process while it starts."""
     os._exit(7)
 
 
-def starts_once(store: Path, device: str, threads: int) -> Toy:
+def starts_once(store: Path, device: str, threads: int, execution: Execution) -> Toy:
     """An engine that starts the first time and, while the store holds a file `broken`, not again."""
     if (store / "broken").exists():
         os._exit(7)
     (store / "broken").touch()
-    return Toy(store, device, threads)
+    return Toy(store, device, threads, execution)
+
+
+def lives_with_its_device(store: Path, device: str, threads: int, execution: Execution) -> Toy:
+    """An engine that does not start while its device is gone."""
+    if (store / f"lost-{device}").exists():
+        raise InternalError(f"there is no {device} any more")
+    return Toy(store, device, threads, execution)
+
+
+def falls_back(store: Path, device: str, threads: int, execution: Execution) -> Toy:
+    """An engine that starts on another provider when its device is gone."""
+    toy = Toy(store, device, threads, execution)
+    if (store / f"lost-{device}").exists():
+        toy.provider = "SlowExecutionProvider"
+    return toy

@@ -66,6 +66,12 @@ class HeatmapStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HEATMAP_STATUS_SATURATED: _ClassVar[HeatmapStatus]
     HEATMAP_STATUS_DEAD_LAYER: _ClassVar[HeatmapStatus]
     HEATMAP_STATUS_DIMMED: _ClassVar[HeatmapStatus]
+
+class Precision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PRECISION_UNSPECIFIED: _ClassVar[Precision]
+    PRECISION_SINGLE: _ClassVar[Precision]
+    PRECISION_HALF: _ClassVar[Precision]
 DATA_TYPE_UNSPECIFIED: DataType
 DATA_TYPE_BOOL: DataType
 DATA_TYPE_UINT8: DataType
@@ -105,6 +111,9 @@ HEATMAP_STATUS_PARTIAL: HeatmapStatus
 HEATMAP_STATUS_SATURATED: HeatmapStatus
 HEATMAP_STATUS_DEAD_LAYER: HeatmapStatus
 HEATMAP_STATUS_DIMMED: HeatmapStatus
+PRECISION_UNSPECIFIED: Precision
+PRECISION_SINGLE: Precision
+PRECISION_HALF: Precision
 
 class Tensor(_message.Message):
     __slots__ = ("data_type", "shape", "data")
@@ -566,7 +575,7 @@ class Picture(_message.Message):
     def __init__(self, file: _Optional[bytes] = ..., pixels: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
 
 class Question(_message.Message):
-    __slots__ = ("model", "method", "parameters", "targets", "layer", "profile", "rendering", "preprocessing", "scores", "box_convention", "time_limit", "layers", "fusion", "smoothing", "measures", "scale", "methods", "arrays")
+    __slots__ = ("model", "method", "parameters", "targets", "layer", "profile", "rendering", "preprocessing", "scores", "box_convention", "time_limit", "layers", "fusion", "smoothing", "measures", "scale", "methods", "arrays", "precision")
     class Fusion(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         FUSION_UNSPECIFIED: _ClassVar[Question.Fusion]
@@ -622,6 +631,7 @@ class Question(_message.Message):
     SCALE_FIELD_NUMBER: _ClassVar[int]
     METHODS_FIELD_NUMBER: _ClassVar[int]
     ARRAYS_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
     model: str
     method: str
     parameters: _struct_pb2.Struct
@@ -640,7 +650,8 @@ class Question(_message.Message):
     scale: Question.Scale
     methods: _containers.RepeatedScalarFieldContainer[str]
     arrays: _containers.MessageMap[str, Tensor]
-    def __init__(self, model: _Optional[str] = ..., method: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., layer: _Optional[str] = ..., profile: _Optional[str] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., scores: _Optional[str] = ..., box_convention: _Optional[_Union[BoxConvention, _Mapping]] = ..., time_limit: _Optional[float] = ..., layers: _Optional[_Iterable[str]] = ..., fusion: _Optional[_Union[Question.Fusion, str]] = ..., smoothing: _Optional[_Iterable[_Union[Question.Smoothing, str]]] = ..., measures: _Optional[_Iterable[_Union[MeasureRequest, _Mapping]]] = ..., scale: _Optional[_Union[Question.Scale, str]] = ..., methods: _Optional[_Iterable[str]] = ..., arrays: _Optional[_Mapping[str, Tensor]] = ...) -> None: ...
+    precision: Precision
+    def __init__(self, model: _Optional[str] = ..., method: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., layer: _Optional[str] = ..., profile: _Optional[str] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., scores: _Optional[str] = ..., box_convention: _Optional[_Union[BoxConvention, _Mapping]] = ..., time_limit: _Optional[float] = ..., layers: _Optional[_Iterable[str]] = ..., fusion: _Optional[_Union[Question.Fusion, str]] = ..., smoothing: _Optional[_Iterable[_Union[Question.Smoothing, str]]] = ..., measures: _Optional[_Iterable[_Union[MeasureRequest, _Mapping]]] = ..., scale: _Optional[_Union[Question.Scale, str]] = ..., methods: _Optional[_Iterable[str]] = ..., arrays: _Optional[_Mapping[str, Tensor]] = ..., precision: _Optional[_Union[Precision, str]] = ...) -> None: ...
 
 class MeasureRequest(_message.Message):
     __slots__ = ("name", "parameters")
@@ -963,7 +974,7 @@ class Detection(_message.Message):
     def __init__(self, anchor: _Optional[int] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., iou: _Optional[float] = ..., convention: _Optional[_Union[BoxConvention, _Mapping]] = ..., convention_assumed: _Optional[bool] = ...) -> None: ...
 
 class Provenance(_message.Message):
-    __slots__ = ("model_digest", "graph_digest", "execution_provider", "versions", "parameters", "profile", "steps", "forward_passes", "preprocessing", "preprocessing_assumed", "self_check", "arithmetic", "backward_passes", "head_passes")
+    __slots__ = ("model_digest", "graph_digest", "execution_provider", "versions", "parameters", "profile", "steps", "forward_passes", "preprocessing", "preprocessing_assumed", "self_check", "arithmetic", "backward_passes", "head_passes", "device", "execution")
     class VersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -985,6 +996,8 @@ class Provenance(_message.Message):
     ARITHMETIC_FIELD_NUMBER: _ClassVar[int]
     BACKWARD_PASSES_FIELD_NUMBER: _ClassVar[int]
     HEAD_PASSES_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_FIELD_NUMBER: _ClassVar[int]
     model_digest: str
     graph_digest: str
     execution_provider: str
@@ -999,7 +1012,9 @@ class Provenance(_message.Message):
     arithmetic: Arithmetic
     backward_passes: float
     head_passes: float
-    def __init__(self, model_digest: _Optional[str] = ..., graph_digest: _Optional[str] = ..., execution_provider: _Optional[str] = ..., versions: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., profile: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ..., forward_passes: _Optional[float] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., preprocessing_assumed: _Optional[bool] = ..., self_check: _Optional[_Union[SelfCheck, _Mapping]] = ..., arithmetic: _Optional[_Union[Arithmetic, _Mapping]] = ..., backward_passes: _Optional[float] = ..., head_passes: _Optional[float] = ...) -> None: ...
+    device: str
+    execution: Execution
+    def __init__(self, model_digest: _Optional[str] = ..., graph_digest: _Optional[str] = ..., execution_provider: _Optional[str] = ..., versions: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., profile: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ..., forward_passes: _Optional[float] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., preprocessing_assumed: _Optional[bool] = ..., self_check: _Optional[_Union[SelfCheck, _Mapping]] = ..., arithmetic: _Optional[_Union[Arithmetic, _Mapping]] = ..., backward_passes: _Optional[float] = ..., head_passes: _Optional[float] = ..., device: _Optional[str] = ..., execution: _Optional[_Union[Execution, _Mapping]] = ...) -> None: ...
 
 class ExplainManyRequest(_message.Message):
     __slots__ = ("item", "request")
@@ -1018,6 +1033,54 @@ class ExplainManyResponse(_message.Message):
     response: ExplainResponse
     status: Status
     def __init__(self, item: _Optional[str] = ..., response: _Optional[_Union[ExplainResponse, _Mapping]] = ..., status: _Optional[_Union[Status, _Mapping]] = ...) -> None: ...
+
+class ListDevicesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListDevicesResponse(_message.Message):
+    __slots__ = ("devices",)
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    devices: _containers.RepeatedCompositeFieldContainer[Device]
+    def __init__(self, devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ...) -> None: ...
+
+class Device(_message.Message):
+    __slots__ = ("name", "execution_provider", "ready", "note", "execution")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    execution_provider: str
+    ready: bool
+    note: str
+    execution: Execution
+    def __init__(self, name: _Optional[str] = ..., execution_provider: _Optional[str] = ..., ready: _Optional[bool] = ..., note: _Optional[str] = ..., execution: _Optional[_Union[Execution, _Mapping]] = ...) -> None: ...
+
+class Execution(_message.Message):
+    __slots__ = ("precision", "tf32", "deterministic", "convolution_search", "drift")
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    TF32_FIELD_NUMBER: _ClassVar[int]
+    DETERMINISTIC_FIELD_NUMBER: _ClassVar[int]
+    CONVOLUTION_SEARCH_FIELD_NUMBER: _ClassVar[int]
+    DRIFT_FIELD_NUMBER: _ClassVar[int]
+    precision: Precision
+    tf32: bool
+    deterministic: bool
+    convolution_search: str
+    drift: Drift
+    def __init__(self, precision: _Optional[_Union[Precision, str]] = ..., tf32: _Optional[bool] = ..., deterministic: _Optional[bool] = ..., convolution_search: _Optional[str] = ..., drift: _Optional[_Union[Drift, _Mapping]] = ...) -> None: ...
+
+class Drift(_message.Message):
+    __slots__ = ("scores", "maps", "images")
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    MAPS_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    scores: float
+    maps: float
+    images: int
+    def __init__(self, scores: _Optional[float] = ..., maps: _Optional[float] = ..., images: _Optional[int] = ...) -> None: ...
 
 class ListMethodsRequest(_message.Message):
     __slots__ = ("model",)

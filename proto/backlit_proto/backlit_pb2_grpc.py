@@ -496,6 +496,11 @@ class ExplanationServiceStub:
                 request_serializer=backlit__proto_dot_backlit__pb2.ListMethodsRequest.SerializeToString,
                 response_deserializer=backlit__proto_dot_backlit__pb2.ListMethodsResponse.FromString,
                 _registered_method=True)
+        self.ListDevices = channel.unary_unary(
+                '/backlit.v1.ExplanationService/ListDevices',
+                request_serializer=backlit__proto_dot_backlit__pb2.ListDevicesRequest.SerializeToString,
+                response_deserializer=backlit__proto_dot_backlit__pb2.ListDevicesResponse.FromString,
+                _registered_method=True)
 
 
 class ExplanationServiceServicer:
@@ -525,6 +530,13 @@ class ExplanationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDevices(self, request, context):
+        """What questions run on: a worker each, with what it really got.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExplanationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -542,6 +554,11 @@ def add_ExplanationServiceServicer_to_server(servicer, server):
                     servicer.ListMethods,
                     request_deserializer=backlit__proto_dot_backlit__pb2.ListMethodsRequest.FromString,
                     response_serializer=backlit__proto_dot_backlit__pb2.ListMethodsResponse.SerializeToString,
+            ),
+            'ListDevices': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDevices,
+                    request_deserializer=backlit__proto_dot_backlit__pb2.ListDevicesRequest.FromString,
+                    response_serializer=backlit__proto_dot_backlit__pb2.ListDevicesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -626,6 +643,33 @@ class ExplanationService:
             '/backlit.v1.ExplanationService/ListMethods',
             backlit__proto_dot_backlit__pb2.ListMethodsRequest.SerializeToString,
             backlit__proto_dot_backlit__pb2.ListMethodsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDevices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/backlit.v1.ExplanationService/ListDevices',
+            backlit__proto_dot_backlit__pb2.ListDevicesRequest.SerializeToString,
+            backlit__proto_dot_backlit__pb2.ListDevicesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from backlit_server.execution import DEFAULT, EXHAUSTIVE, HALF, HEURISTIC, SINGLE
+
 MB = 1024 * 1024
 GB = 1024 * MB
 
@@ -49,7 +51,8 @@ def data_home() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "backlit"
 
 
-DEVICES = like(r"auto|cpu|cuda(:\d+)?|require-cuda", "auto, cpu, cuda, cuda:N or require-cuda")
+DEVICE = r"(auto|cpu|(require-)?cuda(:\d+)?)"
+DEVICES = like(rf"{DEVICE}(,{DEVICE})*", "auto, cpu, cuda, cuda:N or require-cuda, or several of them with commas")
 
 
 # fmt: off
@@ -60,7 +63,19 @@ class Settings:
     port: int = field(default=50051, metadata=told("port to listen on; 0 takes a free one", between(0, 65535)))
     store: Path = field(default_factory=data_home, metadata=told("folder of the uploaded models"))
     device: str = field(default="auto", metadata=told(
-        "where models run: auto, cpu, cuda, cuda:N, or require-cuda, which refuses to fall back to the CPU", DEVICES))
+        "where models run: auto, cpu, cuda, cuda:N, or require-cuda, which refuses to fall back to the CPU; several "
+        "with commas, a worker each", DEVICES))
+    precision: str = field(default=SINGLE, metadata=told(
+        "precision of forward passes up to a layer, unless a question says: single or half; what is behind the layer "
+        "is single", one_of(SINGLE, HALF)))
+    tf32: bool = field(default=False, metadata=told("let GPUs round factors to 10 bits, which is quicker"))
+    deterministic: bool = field(default=False, metadata=told(
+        "only algorithms whose results are the same to the last bit, as far as the device has them"))
+    convolution_search: str = field(default=HEURISTIC, metadata=told(
+        "how GPUs choose a convolution's algorithm: heuristic, exhaustive (tried at every new shape) or default (one "
+        "for all)", one_of(HEURISTIC, EXHAUSTIVE, DEFAULT)))
+    gpu_memory_mb: int = field(default=0, metadata=told(
+        "largest arena of a session on a GPU; 0: as large as the GPU", at_least(0)))
     threads: int = field(default=0, metadata=told(
         "threads of a worker; 0 takes the cores this process may use", at_least(0)))
     max_message_mb: int = field(default=64, metadata=told(

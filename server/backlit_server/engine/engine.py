@@ -26,12 +26,13 @@ from backlit_server.engine.opening import Models
 from backlit_server.engine.parting import parted
 from backlit_server.engine.pictures import Recipe, prepare, recipe
 from backlit_server.engine.questions import Question, Wording, read_question
-from backlit_server.engine.runtime import Runtime, Session
+from backlit_server.engine.runtime import PRECISE, Runtime, Session
 from backlit_server.engine.stacks import Stack, class_head, product, respond_stack, stacked
 from backlit_server.engine.target_kinds import rows, rows_of_images
 from backlit_server.engine.targets import Row
 from backlit_server.engine.through_head import through_head
 from backlit_server.engine.views import View, views
+from backlit_server.execution import Execution
 
 PACKAGES = ("backlit", "numpy", "onnx", "onnxruntime-gpu", "onnxruntime")
 Tensors = dict[str, np.ndarray]
@@ -41,9 +42,9 @@ Answer = tuple[pb.ExplainResponse, Sequence[np.ndarray]]
 class Engine:
     """Answers questions on one device. `store` is the folder of uploaded models, `threads` those of the one pool."""
 
-    def __init__(self, store: Path, device: str, threads: int) -> None:
+    def __init__(self, store: Path, device: str, threads: int, execution: Execution = PRECISE) -> None:
         self.store = store
-        self._runtime = Runtime(device, threads)
+        self._runtime = Runtime(device, threads, execution)
         self._models = Models(store, self._runtime)
         self.device = self._runtime.device
         self.provider = self._runtime.provider

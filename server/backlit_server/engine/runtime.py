@@ -1,9 +1,8 @@
 """ONNX Runtime as this process uses it: one thread pool, one device, runs that can be interrupted."""
 
-import ctypes
 import functools
 import hashlib
-import sys
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,15 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from backlit_proto.errors import BadModel, BadQuestion, InternalError, Overloaded
+from backlit_proto.errors import BacklitError, BadModel, BadQuestion, InternalError, Overloaded
+from backlit_server.engine import providers
+from backlit_server.engine.providers import CPU, CUDA
+from backlit_server.execution import DeviceLost, Execution
 
 QUIET = 4  # what goes wrong is raised, and told to the caller; it need not fill the log as well
+PRECISE = Execution()
+
+log = logging.getLogger(__name__)
 
 
 @functools.cache
@@ -26,39 +31,34 @@ def one_thread_pool(threads: int) -> None:
 class Runtime:
     """Opens sessions on one device.
 
-    `device`: cpu, cuda, cuda:N, auto (CUDA where it works, CPU elsewhere) or require-cuda.
+    `device`: cpu, cuda, auto (CUDA where it works, CPU elsewhere) or require-cuda, and behind cuda a colon and which.
     `provider` is what sessions really got: ONNX Runtime falls back to the CPU silently.
     """
 
-    def __init__(self, device: str, threads: int) -> None:
+    def __init__(self, device: str, threads: int, execution: Execution = PRECISE) -> None:
         one_thread_pool(threads)
-        self._wanted = _providers(device)
+        self.execution = execution
+        self.provider = ""
+        self._wanted = providers.wanted(device, execution)
         self._running: onnxruntime.RunOptions | None = None
-        self.provider = self.open(_probe()).provider
-        if device == "require-cuda" and self.provider != CUDA:
+        self._probe = self._loaded(_probe().SerializeToString(), None)
+        self.provider: str = self._probe.get_providers()[0]
+        if device.startswith(providers.REQUIRED) and self.provider != CUDA:
             raise InternalError(
                 f"CUDA is required but sessions run on {self.provider}: check the driver and CUDA 13 with cuDNN 9 "
                 "(pip install 'backlit[gpu]'), or start with --device auto"
             )
-        ordinal = device.partition(":")[2] or "0"
-        self.device = f"cuda:{ordinal}" if self.provider == CUDA else "cpu"
+        self.device = f"cuda:{providers.ordinal(device)}" if self.provider == CUDA else "cpu"
 
     def open(self, model: onnx.ModelProto, folder: Path | None = None) -> "Session":
         """A session of a model, with the weights that stayed outside it in `folder`; BadModel when it is refused."""
-        options = onnxruntime.SessionOptions()
-        options.use_per_session_threads = False
-        options.log_severity_level = QUIET
-        options.add_session_config_entry("session.load_model_format", "ONNX")
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        if folder:
-            options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
         data = model.SerializeToString()
         try:
-            session = onnxruntime.InferenceSession(data, options, providers=self._wanted)
-        except MemoryError:
-            raise Overloaded("the model does not fit into this worker's memory") from None
+            session = self._loaded(data, folder)
         except Exception as error:  # ONNX Runtime raises a class of its own a status code
-            raise BadModel(f"ONNX Runtime cannot load the model: {error}{_advice(model)}") from error
+            otherwise = BadModel(f"ONNX Runtime cannot load the model: {error}{_advice(model)}")
+            raise self._refusal(error, otherwise) from error
+        self._check(session)
         return Session(self, session, hashlib.sha256(data).hexdigest())
 
     def run(
@@ -71,7 +71,7 @@ class Runtime:
         try:
             return session.run(outputs, feeds, run_options)
         except Exception as error:  # as above
-            raise BadQuestion(f"the model cannot run on this input: {error}") from error
+            raise self._refusal(error, BadQuestion(f"the model cannot run on this input: {error}")) from error
         finally:
             self._running = None
 
@@ -80,6 +80,42 @@ class Runtime:
         running = self._running
         if running is not None:
             running.terminate = True
+
+    def _loaded(self, data: bytes, folder: Path | None) -> onnxruntime.InferenceSession:
+        options = providers.session_options(self.execution, self._wanted)
+        options.use_per_session_threads = False
+        options.log_severity_level = QUIET
+        options.add_session_config_entry("session.load_model_format", "ONNX")
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        if folder:
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+        # Left to itself, a session whose provider fails goes on with the CPU, when it is opened and at any later run.
+        return onnxruntime.InferenceSession(data, options, providers=self._wanted, enable_fallback=0)
+
+    def _check(self, session: onnxruntime.InferenceSession) -> None:
+        """InternalError for a session that does not run where all of this runtime's do."""
+        provider = session.get_providers()[0]
+        if provider != self.provider:
+            raise InternalError(
+                f"a session fell back to {provider} in a worker on {self.provider}: the device's libraries refused it; "
+                "the server's log says why"
+            )
+        if provider != CPU and (others := providers.elsewhere(session, provider)):
+            log.info("%s; not on %s: %s", session.get_modelmeta().graph_name, provider, dict(others))
+
+    def _refusal(self, error: Exception, otherwise: BacklitError) -> BacklitError:
+        """What an error of ONNX Runtime is to the caller; DeviceLost where the device is what failed."""
+        self._check_device()
+        if isinstance(error, MemoryError) or providers.NO_MEMORY.search(str(error)):
+            return Overloaded(f"model and question do not fit into the memory of {self.device}: {error}")
+        return otherwise
+
+    def _check_device(self) -> None:
+        """DeviceLost when not even the smallest model runs any more: a GPU that failed once fails for good."""
+        try:
+            self._probe.run(None, {"x": np.zeros(1, np.float32)})
+        except Exception as error:
+            raise DeviceLost(f"{self.device} does not compute any more: {error}") from error
 
 
 class Session:
@@ -103,28 +139,6 @@ def _advice(model: onnx.ModelProto) -> str:
     if any(tensor.data_type == onnx.TensorProto.DOUBLE for tensor in model.graph.initializer):
         return "; few of its operators work in double precision: export it in single precision"
     return ""
-
-
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
-
-
-def _providers(device: str) -> list:
-    """What to ask ONNX Runtime for; it takes the first that works."""
-    if device == "cpu" or (device == "auto" and not _driver()):
-        return [CPU]
-    onnxruntime.preload_dlls()
-    ordinal = device.partition(":")[2] or "0"
-    return [(CUDA, {"device_id": ordinal, "use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}), CPU]
-
-
-def _driver() -> bool:
-    """Whether this machine has an NVIDIA driver; without one, asking for CUDA only fills the log."""
-    try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    return CUDA in onnxruntime.get_available_providers()
 
 
 def _probe() -> onnx.ModelProto:

@@ -67,6 +67,9 @@ class ExplanationService(services.ExplanationServiceServicer):
             profiles=listing.profiles(),
         )
 
+    async def ListDevices(self, request: pb.ListDevicesRequest, context: Context) -> pb.ListDevicesResponse:
+        return pb.ListDevicesResponse(devices=listing.devices(self._pool.devices))
+
     def _support(self, reference: str) -> dict[str, pb.MethodSupport]:
         model = self._store.described(self._store.resolve(reference))
         note(model=model.digest)

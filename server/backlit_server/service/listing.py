@@ -1,18 +1,21 @@
-"""METHODS, MEASURES, PRESETS and PROFILES as ListMethods tells them."""
+"""METHODS, MEASURES, PRESETS and PROFILES as ListMethods tells them, and devices as ListDevices does."""
 
 import inspect
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from google.protobuf import json_format, struct_pb2
 
 from backlit_proto import backlit_pb2 as pb
+from backlit_server.execution import told
 from backlit_server.methods import METHODS
 from backlit_server.methods.measures import MEASURES, Measure
 from backlit_server.methods.method import Method, Parameter
 from backlit_server.methods.parameters import type_name
 from backlit_server.methods.presets import PRESETS, Preset
 from backlit_server.methods.profiles import PROFILES, Profile
+from backlit_server.service.neighbours import Device
 
 
 def methods(support: dict[str, pb.MethodSupport]) -> list[pb.Method]:
@@ -30,6 +33,19 @@ def presets() -> list[pb.Preprocessing]:
 
 def profiles() -> list[pb.Profile]:
     return [_profile(name, row) for name, row in PROFILES.items()]
+
+
+def devices(rows: Iterable[Device]) -> list[pb.Device]:
+    return [
+        pb.Device(
+            name=row.name,
+            execution_provider=row.provider,
+            ready=row.ready,
+            note=row.note,
+            execution=told(row.execution, row.provider),
+        )
+        for row in rows
+    ]
 
 
 def _method(name: str, row: Method, support: pb.MethodSupport | None) -> pb.Method:

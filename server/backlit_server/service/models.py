@@ -5,7 +5,6 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -181,8 +180,8 @@ class ModelService(services.ModelServiceServicer):
 
     def _told(self, model: pb.Model) -> pb.Model:
         """The model with the execution provider that serves it now."""
-        with suppress(IndexError):
-            model.card.execution_provider = self._pool.devices[0].provider
+        devices = sorted(self._pool.devices, key=lambda device: not device.ready)
+        model.card.execution_provider = devices[0].provider if devices else ""
         return model
 
 

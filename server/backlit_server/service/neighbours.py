@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Protocol
 
 from backlit_proto import backlit_pb2 as pb
+from backlit_server.execution import Execution
 from backlit_server.settings import Settings
 
 
 class Device(Protocol):
-    """One worker's device; `provider` is the execution provider really in use."""
+    """One worker's device; `provider` is the execution provider really in use, `note` says what is amiss."""
 
     @property
     def name(self) -> str: ...
@@ -19,6 +20,9 @@ class Device(Protocol):
     def ready(self) -> bool: ...
     @property
     def starts(self) -> int: ...
+    def note(self) -> str: ...
+    @property
+    def execution(self) -> Execution: ...
 
 
 class Pool(Protocol):

@@ -1,14 +1,17 @@
 """All workers of a server, one a device: each question goes to the one that is least busy."""
 
 import asyncio
+import json
 import os
 import sys
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import asdict
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import Overloaded, ServerUnavailable
+from backlit_server.execution import Execution
 from backlit_server.settings import Settings
 from backlit_server.workers.channel import Frame, Kind
 from backlit_server.workers.supervisor import Device, Supervisor
@@ -22,7 +25,7 @@ SHORTEST_WAIT, LONGEST_WAIT = 0.1, 30.0  # seconds, before a caller asks again
 
 
 class Pool:
-    """The workers; `devices` names one a worker and is the settings' device where it is not given.
+    """The workers; `devices` names one a worker and is what the settings name where it is not given.
 
     Use it in one event loop, in a thread that lives as long as the server: Linux ends workers with that thread.
     """
@@ -32,11 +35,11 @@ class Pool:
         self._questions = 0
         self._seconds = 0.0  # that a question takes, of late
         self._stopping = False
-        wanted = devices or (settings.device,)
+        wanted = devices or settings.device.split(",")
         threads = settings.threads or max(1, usable_cores() // len(wanted))
-        self._supervisors = [
-            Supervisor(device, command(settings, device, threads, engine), settings.yield_seconds) for device in wanted
-        ]
+        execution, patience = Execution.of(settings), settings.yield_seconds
+        commands = {device: command(settings, device, threads, engine) for device in wanted}
+        self._supervisors = [Supervisor(device, execution, commands[device], patience) for device in wanted]
 
     @property
     def devices(self) -> tuple[Device, ...]:
@@ -73,7 +76,7 @@ class Pool:
         self._questions += 1
         started = time.monotonic()
         try:
-            worker = await min(self._supervisors, key=lambda supervisor: supervisor.load).worker()
+            worker = await min(self._supervisors, key=lambda supervisor: supervisor.standing).worker()
             async with aclosing(worker.explain(request)) as answers:
                 async for answer in answers:
                     yield answer
@@ -101,7 +104,9 @@ class Pool:
 
 def command(settings: Settings, device: str, threads: int, engine: str) -> list[str]:
     """Starts a worker, but for its --fd; -P keeps modules in the current folder from being taken for ours."""
-    options = {"--store": settings.store, "--device": device, "--threads": threads, "--engine": engine}
+    execution = json.dumps(asdict(Execution.of(settings)))
+    options = {"--store": settings.store, "--device": device, "--threads": threads, "--execution": execution}
+    options["--engine"] = engine
     said = [str(word) for option in options.items() for word in option]
     return [sys.executable, "-P", "-m", "backlit_server.workers.worker", *said]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from backlit_proto.errors import BacklitError, ServerUnavailable, WorkerLost
+from backlit_server.execution import Execution
 from backlit_server.workers.channel import Frame, Kind
 from backlit_server.workers.process import Hello, WorkerProcess
 
@@ -19,26 +20,29 @@ log = logging.getLogger(__name__)
 class Device:
     """What a worker runs on; until its first worker is ready, `name` is what was asked for.
 
-    `starts`: how many worker processes have become ready, one after the other.
+    `starts`: how many worker processes have become ready, one after the other. `note`: what is amiss with it.
     """
 
     name: str
+    execution: Execution
     provider: str = ""
     ready: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
     starts: int = 0
+    note: str = ""
 
 
 class Supervisor:
     """One device and its worker, one process after the other.
 
-    `wanted` is the device as the settings name it; `command` starts a worker but for its --fd; `patience` is that of
-    WorkerProcess.
+    `wanted` is the device as the settings name it, and `execution` how it computes; `command` starts a worker but for
+    its --fd; `patience` is that of WorkerProcess.
     """
 
-    def __init__(self, wanted: str, command: Sequence[str], patience: float) -> None:
-        self.device = Device(wanted)
+    def __init__(self, wanted: str, execution: Execution, command: Sequence[str], patience: float) -> None:
+        self.device = Device(wanted, execution)
         self._wanted = wanted
+        self._provider = ""
         self._command = command
         self._patience = patience
         self._waiting = 0
@@ -50,6 +54,11 @@ class Supervisor:
     def load(self) -> int:
         """Questions that wait for the worker or keep it busy."""
         return self._waiting + (self._process.questions if self._process else 0)
+
+    @property
+    def standing(self) -> tuple[bool, bool, int]:
+        """The least goes first: ready, on the provider it began with, and not busy."""
+        return not self.device.ready, self.device.provider != self._provider, self.load
 
     async def start(self) -> None:
         """Starts the first worker and tends it from then on; raises what keeps it from starting."""
@@ -100,6 +109,7 @@ class Supervisor:
             except Exception as error:  # whatever it is, the next start may do better
                 known = isinstance(error, BacklitError)
                 log.error("the worker of device %s does not start: %s", self._wanted, error, exc_info=not known)
+                self.device = replace(self.device, note=str(error) if known else "it does not start")
                 self._turn_away(WorkerLost(f"the worker of device {self._wanted} does not start; ask again later"))
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -113,10 +123,20 @@ class Supervisor:
             await self._bury(process)
             raise
         self._process = process
-        self.device = Device(hello.device, hello.provider, True, hello.versions, self.device.starts + 1)
+        self._provider = self._provider or hello.provider
+        found = {"name": hello.device, "provider": hello.provider, "versions": hello.versions, "ready": True}
+        self.device = replace(self.device, **found, starts=self.device.starts + 1, note=self._amiss(hello))
         log.info("the worker of device %s is ready on %s", hello.device, hello.provider)
         self._ready.set_result(process)
         return process
+
+    def _amiss(self, hello: Hello) -> str:
+        """What became of the device since the first worker started on it."""
+        if hello.provider == self._provider:
+            return ""
+        note = f"it came back on {hello.provider} after {self._provider}: others are asked first"
+        log.error("the worker of device %s: %s", self._wanted, note)
+        return note
 
     async def _dismiss(self, process: WorkerProcess, grace: float) -> None:
         process.send(Frame(Kind.STOP))
@@ -159,7 +179,7 @@ class Supervisor:
 
 def check(hello: Hello, wanted: str) -> None:
     """ServerUnavailable when the worker runs on something that the settings forbid."""
-    if wanted == "require-cuda" and "CUDA" not in hello.provider:
+    if wanted.startswith("require-cuda") and "CUDA" not in hello.provider:
         raise ServerUnavailable(
             f"CUDA is required, but models would run on {hello.provider}: check the driver and NVIDIA's libraries "
             "(pip install 'backlit[server,gpu]'), or start with --device auto"

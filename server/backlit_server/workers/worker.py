@@ -17,11 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backlit_proto.errors import BacklitError
+from backlit_server.execution import DeviceLost, Execution
 from backlit_server.parent import die_with_parent
 from backlit_server.workers.channel import Channel, Frame, Kind
 from backlit_server.workers.questions import Desk, Engine, failed
 
 ENGINE = "backlit_server.engine.engine:Engine"
+LOST = 4  # the exit status of a worker whose device is gone
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     die_with_parent()
     try:
         status = serve(Channel(socket.socket(fileno=options.fd)), options)
+    except DeviceLost as lost:
+        log.error("%s; the worker ends", lost)
+        status = LOST
     except Exception:
         log.exception("the worker failed")
         status = 1
@@ -70,7 +75,8 @@ def serve(channel: Channel, options: argparse.Namespace) -> int:
 def open_engine(options: argparse.Namespace) -> Engine:
     """The engine that `module:factory` names."""
     module, _, factory = options.engine.partition(":")
-    return getattr(importlib.import_module(module), factory)(options.store, options.device, options.threads)
+    make = getattr(importlib.import_module(module), factory)
+    return make(options.store, options.device, options.threads, options.execution)
 
 
 def listen(channel: Channel, desk: Desk) -> None:
@@ -93,10 +99,16 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("backlit_server.workers.worker", description=__doc__)
     parser.add_argument("--fd", type=int, required=True, help="descriptor of the socket to the front")
     parser.add_argument("--store", type=Path, required=True, help="folder of the models")
-    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda, cuda:N or require-cuda")
+    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or require-cuda, and perhaps :N")
     parser.add_argument("--threads", type=int, default=1, help="threads for computing")
-    parser.add_argument("--engine", default=ENGINE, help="module:factory; the factory takes store, device, threads")
+    parser.add_argument("--execution", type=_execution, default=Execution(), help="an Execution as JSON")
+    factory = "module:factory; the factory takes store, device, threads, execution"
+    parser.add_argument("--engine", default=ENGINE, help=factory)
     return parser
+
+
+def _execution(told: str) -> Execution:
+    return Execution(**json.loads(told))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+"""How sessions are to compute: the part of the settings that workers hand on to their engines."""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+from backlit_proto import backlit_pb2 as pb
+
+SINGLE, HALF = "single", "half"
+HEURISTIC, EXHAUSTIVE, DEFAULT = "heuristic", "exhaustive", "default"
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How sessions compute. By default a GPU's answers are as close to a CPU's as it can make them.
+
+    `precision` is that of forward passes up to a layer, `tf32` lets a GPU round the factors of matrix products and
+    convolutions to 10 bits, `deterministic` asks for algorithms whose result is the same to the last bit,
+    `convolution_search` says how cuDNN chooses one: "heuristic", "exhaustive", which tries them at each new shape
+    (measured elsewhere at 0.6 s a shape against 2 ms, PaddleX#5057), or "default", one algorithm whatever the shape.
+    `gpu_memory_mb` bounds the arena of a session on a GPU; 0: not.
+    """
+
+    precision: str = SINGLE
+    tf32: bool = False
+    deterministic: bool = False
+    convolution_search: str = HEURISTIC
+    gpu_memory_mb: int = 0
+
+    @property
+    def search(self) -> str:
+        """The search that is made: what is to be the same each time cannot depend on what seemed quickest."""
+        return DEFAULT if self.deterministic else self.convolution_search
+
+    @classmethod
+    def of(cls, settings: object) -> Self:
+        """What settings say of it."""
+        return cls(**{named.name: getattr(settings, named.name) for named in fields(cls)})
+
+
+PRECISIONS = {SINGLE: pb.PRECISION_SINGLE, HALF: pb.PRECISION_HALF}
+
+
+def told(execution: Execution, provider: str) -> pb.Execution:
+    """The same as a message, as far as it means anything to a provider."""
+    on_cuda = "CUDA" in provider
+    return pb.Execution(
+        precision=PRECISIONS[execution.precision],
+        tf32=execution.tf32 and on_cuda,
+        deterministic=execution.deterministic,
+        convolution_search=execution.search if on_cuda else "",
+    )
+
+
+class DeviceLost(BaseException):
+    """The device does not compute any more, and will not in this process.
+
+    No Exception, because nothing can go on after it: the worker ends, and its supervisor starts another.
+    """
