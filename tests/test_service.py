@@ -16,12 +16,14 @@ from backlit_proto.errors import (
     UnknownModel,
     WorkerLost,
 )
+from backlit_server.execution import Execution
 from backlit_server.methods import METHODS
 from backlit_server.methods.presets import PRESETS
 from backlit_server.methods.profiles import PROFILES
 from stand_ins import (
     DIGEST,
     SECONDS,
+    FakeDevice,
     House,
     collected,
     open_house,
@@ -256,3 +258,15 @@ async def test_a_changed_token_counts_at_once_and_a_lost_one_lets_nobody_in(tmp_
         await listed("second!")
         token.unlink()
         assert isinstance(await refusal(listed("second!")), NotAuthenticated)
+
+
+async def test_devices_are_listed_with_what_is_amiss(house):
+    lost = FakeDevice("cuda:1", "CUDAExecutionProvider", ready=False, note="it is gone", execution=Execution(tf32=True))
+    house.pool.devices.append(lost)
+    listed = (await house.explanations.ListDevices(pb.ListDevicesRequest())).devices
+    assert [(d.name, d.execution_provider, d.ready, d.note) for d in listed] == [
+        ("cpu", "CPUExecutionProvider", True, ""),
+        ("cuda:1", "CUDAExecutionProvider", False, "it is gone"),
+    ]
+    assert listed[0].execution == pb.Execution(precision=pb.PRECISION_SINGLE)
+    assert listed[1].execution == pb.Execution(precision=pb.PRECISION_SINGLE, tf32=True, convolution_search="heuristic")
