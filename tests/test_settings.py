@@ -69,6 +69,7 @@ VALUES: dict[str, str] = {
     "gpu_memory_mb": "7",
     "threads": "7",
     "metrics_port": "7",
+    "trace_endpoint": "http://collector:4317",
     "metrics_host": "::",
     "max_message_mb": "7",
     "max_upload_mb": "7",

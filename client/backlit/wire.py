@@ -11,6 +11,7 @@ from backlit.endpoint import Endpoint
 from backlit.flows import Call, Flow, Pause, T
 from backlit.outgoing import Outgoing
 from backlit.refusals import Failure
+from backlit.tracing import traceparent
 from backlit_proto.backlit_pb2_grpc import ExplanationServiceStub, ModelServiceStub
 from backlit_proto.errors import BacklitError
 
@@ -100,4 +101,4 @@ def procedures(channel: Any) -> dict[str, Any]:  # grpc.Channel or grpc.aio.Chan
 
 def how(endpoint: Endpoint, deadline: Deadline) -> dict[str, Any]:  # keyword arguments of grpc's
     """What every call is told beside its request."""
-    return {"timeout": deadline.left(), "metadata": endpoint.metadata()}
+    return {"timeout": deadline.left(), "metadata": (*endpoint.metadata(), *traceparent())}

@@ -94,6 +94,9 @@ class Settings:
     metrics_port: int = field(default=0, metadata=told(
         "port that shows metrics to Prometheus, over HTTP; 0 shows none", between(0, 65535)))
     metrics_host: str = field(default="127.0.0.1", metadata=told("address of that port, which asks nobody for a token"))
+    trace_endpoint: str = field(default="", metadata=told(
+        "where OpenTelemetry traces go, by OTLP over gRPC, such as http://localhost:4317; needs the extra tracing",
+        like(r"https?://\S+", "an http:// or https:// address")))
     tls_cert: Path | None = field(default=None, metadata=told(
         "PEM file of the server's certificate chain; turns TLS on"))
     tls_key: Path | None = field(default=None, metadata=told("PEM file of the server's key"))

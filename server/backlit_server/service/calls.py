@@ -5,7 +5,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any
 
@@ -13,8 +13,10 @@ import grpc
 
 from backlit_proto.errors import ServerUnavailable
 from backlit_server.service import wire_errors
+from backlit_server.service.asked import CANCELLED, OK
 from backlit_server.service.logs import CALL, Call
-from backlit_server.service.metrics import CANCELLED, OK, Metrics
+from backlit_server.service.metrics import Metrics
+from backlit_server.service.tracing import Traces
 
 LOG = logging.getLogger(__name__)
 HEALTH = "/grpc.health.v1.Health/"
@@ -34,8 +36,9 @@ KINDS: dict[tuple[bool, bool], tuple[str, Callable[..., grpc.RpcMethodHandler]]]
 class Calls(grpc.aio.ServerInterceptor):
     """Every call but those of the health service, which must answer whatever happens and fill no log."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, traces: Traces) -> None:
         self._metrics = metrics
+        self._traces = traces
         self._started = False
 
     def begin(self) -> None:
@@ -52,11 +55,12 @@ class Calls(grpc.aio.ServerInterceptor):
         if handler is None or method.startswith(HEALTH):
             return handler
         rpc = method.rpartition("/")[2]
-        return wrapped(_weighed(handler, rpc, self._metrics), lambda context: self._around(rpc, context))
+        return wrapped(_weighed(handler, rpc, self._metrics), lambda context: self._around(method, context))
 
     @asynccontextmanager
-    async def _around(self, rpc: str, context: grpc.aio.ServicerContext) -> AsyncIterator[None]:
-        call = Call(_request_id(context), rpc)
+    async def _around(self, method: str, context: grpc.aio.ServicerContext) -> AsyncIterator[None]:
+        metadata, rpc = dict(context.invocation_metadata() or ()), method.rpartition("/")[2]
+        call = Call(_request_id(metadata), rpc, self._traces.call(method, metadata))
         token = CALL.set(call)
         status = ended = OK
         try:
@@ -74,10 +78,11 @@ class Calls(grpc.aio.ServerInterceptor):
             call.facts["refusal"] = refusal.message
             await wire_errors.abort(context, refusal, call.request)
         finally:
-            seconds = time.monotonic() - call.started
+            at = time.monotonic()
             self._metrics.count("backlit_calls_total", rpc, ended)
-            self._metrics.observe("backlit_call_seconds", seconds, rpc)
-            _log(call, status, seconds, context.peer())
+            self._metrics.observe("backlit_call_seconds", at - call.started, rpc)
+            call.span.end(at, status, outcome=ended, request=call.request)
+            _log(call, status, at - call.started, context.peer())
             CALL.reset(token)
 
 
@@ -144,13 +149,14 @@ def _weighed(handler: grpc.RpcMethodHandler, rpc: str, metrics: Metrics) -> grpc
     return make(getattr(handler, attribute), received, sent)
 
 
-def _request_id(context: grpc.aio.ServicerContext) -> str:
+def _request_id(metadata: Mapping[str, Any]) -> str:
     """The caller's own id where it is one that can be logged and sent back, else a new one."""
-    given = dict(context.invocation_metadata() or ()).get(wire_errors.REQUEST_KEY, "")
+    given = metadata.get(wire_errors.REQUEST_KEY, "")
     return given if isinstance(given, str) and re.fullmatch(r"[!-~]{1,128}", given) else secrets.token_hex(8)
 
 
 def _log(call: Call, status: str, seconds: float, peer: str) -> None:
     milliseconds = round(seconds * 1000, 1)
     facts = {"rpc": call.rpc, **call.facts, "status": status, "milliseconds": milliseconds, "peer": peer}
+    facts |= {"trace": call.span.trace} if call.span.trace else {}
     LOG.log(LEVELS.get(call.rpc, logging.INFO), "%s %s", call.rpc, status, extra={"facts": facts})

@@ -11,6 +11,7 @@ import grpc
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto import backlit_pb2_grpc as services
 from backlit_server.service import listing, questions, wire_errors
+from backlit_server.service.asked import asked
 from backlit_server.service.logs import CALL, note
 from backlit_server.service.metrics import Metrics, method_label
 from backlit_server.service.neighbours import Pool
@@ -77,12 +78,12 @@ class ExplanationService(services.ExplanationServiceServicer):
 
     async def _answers(self, request: pb.ExplainRequest) -> AsyncGenerator[pb.ExplainResponse, None]:
         """The answers to one question; closing this stops the work."""
-        with self._metrics.question() as counted:
+        with asked(self._metrics) as counted:
             # A look at two small files, kept in memory while they do not change: quicker than a thread's turn.
-            asked = questions.resolve(request, self._store)
-            counted.model = self._metrics.model(self._store.name_of(asked.digest), asked.digest)
-            counted.method = method_label(asked.method)
-            note(model=asked.digest, method=asked.method)
+            known = questions.resolve(request, self._store)
+            counted.model = self._metrics.model(self._store.name_of(known.digest), known.digest)
+            counted.method = method_label(known.method)
+            note(model=known.digest, method=known.method)
             async with aclosing(self._pool.explain(request)) as answers:
                 async for answer in answers:
-                    yield questions.completed(answer, asked.model)
+                    yield questions.completed(answer, known.model)

@@ -7,6 +7,8 @@ import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from backlit_server.service.tracing import UNTRACED, Span
+
 QUIET = ("asyncio", "grpc")  # libraries that log at debug level what only their authors need
 
 
@@ -16,6 +18,7 @@ class Call:
 
     request: str
     rpc: str
+    span: Span = UNTRACED
     facts: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 

@@ -1,6 +1,5 @@
 """What is counted of a server: one row a metric, and the registry that holds the numbers."""
 
-import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +7,12 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from backlit_proto.errors import BacklitError, InternalError
 from backlit_server.methods import METHODS
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60)
+IMAGES = (1, 2, 4, 8, 16, 32, 64, 128)
 MOST_MODELS = 64  # that have series of their own: each adds some 200 a method
 UNKNOWN, OTHER, SEVERAL = "unknown", "other", "several"
-OK, CANCELLED = "OK", "CANCELLED"
 
 
 @dataclass(frozen=True)
@@ -46,18 +44,18 @@ HISTOGRAMS = {
     "backlit_question_seconds": Row(
         "From the arrival of a question to its last heatmap, of those that were answered.", ("model", "method")
     ),
+    "backlit_stage_seconds": Row(
+        "What a worker spent on a question: stage is queue (waiting for its turn), prepare (pictures), open "
+        "(sessions), backbone, head, method (all between them) or encode.",
+        ("model", "method", "stage"),
+    ),
+    "backlit_batch_images": Row(
+        "Images that went through a backbone in one run, of one question or of several.", ("model",), IMAGES
+    ),
     "backlit_admission_seconds": Row(
         "What a child process took to examine, export or read a model.", ("work",), (0.5, 1, 2, 5, 10, 20, 60, 120)
     ),
 }
-
-
-@dataclass
-class Asked:
-    """One question that is being answered: what it is counted under, as soon as that is known."""
-
-    model: str = UNKNOWN
-    method: str = UNKNOWN
 
 
 class Metrics:
@@ -95,21 +93,6 @@ class Metrics:
         finally:
             self.observe(name, time.monotonic() - started, *labels)
 
-    @contextmanager
-    def question(self) -> Iterator[Asked]:
-        """Counts a question under what becomes known of it meanwhile."""
-        asked, started, ended = Asked(), time.monotonic(), OK
-        try:
-            with self.present("backlit_questions_in_flight"):
-                yield asked
-        except BaseException as error:
-            ended = outcome(error)
-            raise
-        else:
-            self.observe("backlit_question_seconds", time.monotonic() - started, asked.model, asked.method)
-        finally:
-            self.count("backlit_questions_total", asked.model, asked.method, ended)
-
     def model(self, name: str, digest: str) -> str:
         """The label of a model: its name, or the beginning of its digest; OTHER where there are too many."""
         label = _label(name, digest)
@@ -139,10 +122,3 @@ def method_label(names: str) -> str:
     if " " in names:
         return SEVERAL
     return names if names in METHODS else UNKNOWN
-
-
-def outcome(error: BaseException) -> str:
-    """How what raised it ended, in a word."""
-    if isinstance(error, BacklitError):
-        return error.reason()
-    return CANCELLED if isinstance(error, asyncio.CancelledError | GeneratorExit) else InternalError.reason()

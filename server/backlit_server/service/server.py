@@ -23,6 +23,7 @@ from backlit_server.service.health import SERVICES, Health
 from backlit_server.service.metrics import Metrics
 from backlit_server.service.models import ModelService
 from backlit_server.service.neighbours import Admission, Pool
+from backlit_server.service.tracing import Traces, traces
 from backlit_server.service.watching import MetricsService
 from backlit_server.settings import GB, BadSettings, Settings
 from backlit_server.store import Store
@@ -39,6 +40,7 @@ class Front:
     calls: Calls
     health: Health
     exporter: Exporter | None
+    traces: Traces
     address: str
 
 
@@ -63,9 +65,9 @@ async def listening(settings: Settings, pool: Pool, admission: Admission) -> Fro
     tls = transport.credentials(settings)
     access = [Access(settings.token_file)] if settings.token_file else []
     store = await asyncio.to_thread(_opened, settings)
-    metrics, health = Metrics(), Health()
+    metrics, health, tracing = Metrics(), Health(), traces(settings)
     metrics.registry.register(Figures(store, pool, asyncio.get_running_loop()))
-    calls = Calls(metrics)
+    calls = Calls(metrics, tracing)
     server = grpc.aio.server(interceptors=(calls, *access), options=transport.options(settings))
     services.add_ModelServiceServicer_to_server(ModelService(store, pool, admission, settings, metrics), server)
     services.add_ExplanationServiceServicer_to_server(ExplanationService(store, pool, metrics), server)
@@ -77,7 +79,7 @@ async def listening(settings: Settings, pool: Pool, admission: Admission) -> Fro
     address = transport.bind(server, settings, tls)
     shown = exporter(metrics.registry, settings)
     await server.start()
-    return Front(server, calls, health, shown, address)
+    return Front(server, calls, health, shown, tracing, address)
 
 
 def _opened(settings: Settings) -> Store:
@@ -124,11 +126,12 @@ def _announce(settings: Settings, pool: Pool, front: Front) -> None:
 
 
 async def stopped(front: Front, grace: float) -> None:
-    """Not ready, no new calls, the calls in flight to their end, the rest cut off; the metrics until then."""
+    """Not ready, no new calls, the calls in flight to their end, the rest cut off; then the metrics and the traces."""
     front.health.end()
     await front.server.stop(grace)
     if front.exporter:
         await front.exporter.stop()
+    await front.traces.stop()
 
 
 def _stop_requests(settings: Settings) -> asyncio.Event:
