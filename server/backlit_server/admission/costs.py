@@ -10,7 +10,7 @@ from backlit_server.engine.models import OpenModel
 from backlit_server.engine.trial import sample
 from backlit_server.graph import canonical, cut, pruned, seeded, with_outputs
 from backlit_server.graph.macs import macs
-from backlit_server.graph.recording.tape import kinds_of
+from backlit_server.graph.recording.kinds import kinds_of
 
 
 def costs(model: OpenModel) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from backlit_server.engine.runtime import Session
 from backlit_server.engine.trial import sample
 from backlit_server.graph import differentiate, pruned, with_outputs
 from backlit_server.graph.gradient_path import label, path_between
-from backlit_server.graph.recording.tape import kinds_of
+from backlit_server.graph.recording.kinds import kinds_of
 from backlit_server.graph.spelling.retype import retyped
 from backlit_server.graph.vjp import ROUNDED, VJPS, Rule
 from backlit_server.methods import DEFAULT_METHOD

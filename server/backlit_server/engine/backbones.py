@@ -1,7 +1,7 @@
 """The forward passes of an open model: with what crosses the cut at each layer that was asked for."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from backlit_proto.errors import BadQuestion, NotExplainable, NotForThisModel
@@ -14,16 +14,21 @@ from backlit_server.methods.asking import Detections
 from backlit_server.methods.method import IMAGE, LAYER, PENULTIMATE, TOKENS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Backbone:
     """The forward pass with the tensors that cross a cut among its outputs; no cut: just the scores.
 
     `by_anchor`: a detector of several scales has a cut for the anchors of each, besides the one for all.
     """
 
-    session: Session
+    open: Callable[[], Session]
     cut: Cut | None
     by_anchor: tuple[tuple[range, Cut], ...] = ()
+
+    @functools.cached_property
+    def session(self) -> Session:
+        """Opened on first use: what only asks where a cut lies need not wait for it."""
+        return self.open()
 
 
 class Backbones:
@@ -85,7 +90,7 @@ class Backbones:
     def _before(self, made: Cut) -> Backbone:
         """What makes the tensors that cross a cut: the plain forward pass, where they are the inputs themselves."""
         whole = {spec.name for spec in self._anatomy.inputs}.issuperset(made.crossing)
-        return Backbone(self._model.plain if whole else self._model.open(made.backbone), made)
+        return Backbone(self._plain if whole else functools.partial(self._model.open, made.backbone), made)
 
     def _image(self, method: str) -> str:
         """The input that is the image, for methods that look at it."""
@@ -115,18 +120,19 @@ class Backbones:
             )
         if layers not in self._together:
             cuts = [cut(self._graph, layer, self._anatomy.scores.name, self._anatomy.batched) for layer in layers]
-            session = self._one_pass(cuts)
-            self._together[layers] = tuple(Backbone(session, made) for made in cuts)
+            opened = self._one_pass(cuts)
+            self._together[layers] = tuple(Backbone(opened, made) for made in cuts)
         return self._together[layers]
 
-    def _one_pass(self, cuts: Sequence[Cut]) -> Session:
-        """A forward pass with what crosses any of several cuts."""
+    def _one_pass(self, cuts: Sequence[Cut]) -> Callable[[], Session]:
+        """What opens a forward pass with what crosses any of several cuts: one session for all of them."""
         inputs = {spec.name for spec in self._anatomy.inputs}
         crossing = dict.fromkeys(name for made in cuts for name in made.crossing if name not in inputs)
-        session = self._model.open(with_outputs(self._graph, [self._anatomy.scores.name, *crossing]))
+        graph = with_outputs(self._graph, [self._anatomy.scores.name, *crossing])
+        opened = functools.cache(lambda: self._model.open(graph))
         for made in cuts:
-            self._open.setdefault(made.layer, Backbone(session, made))
-        return session
+            self._open.setdefault(made.layer, Backbone(opened, made))
+        return opened
 
     @functools.cached_property
     def _of_levels(self) -> Backbone:
@@ -134,13 +140,16 @@ class Backbones:
         found, scores = self._anatomy, self._anatomy.scores.name
         layers = (found.default_layer, *found.last_layers)
         cuts = {layer: cut(self._graph, layer, scores, found.batched) for layer in layers}
-        session = self._one_pass(list(cuts.values()))
+        opened = self._one_pass(list(cuts.values()))
         # Without rows that can be repeated, a head runs for the whole batch, whose images may be of different scales.
         if found.batch.dynamic and not all(made.rows_tile for made in cuts.values()):
-            return Backbone(session, cuts[found.default_layer])
+            return Backbone(opened, cuts[found.default_layer])
         by_anchor = tuple((level.anchors, cuts[level.layer.name]) for level in found.levels)
-        return Backbone(session, cuts[found.default_layer], by_anchor)
+        return Backbone(opened, cuts[found.default_layer], by_anchor)
 
     @property
     def _whole(self) -> Backbone:
-        return Backbone(self._model.plain, None)
+        return Backbone(self._plain, None)
+
+    def _plain(self) -> Session:
+        return self._model.plain

@@ -8,8 +8,9 @@ from backlit_proto.errors import BadQuestion, NotDifferentiable
 from backlit_server.graph.canonical import canonical
 from backlit_server.graph.gradient_path import depends, path_between, refusal
 from backlit_server.graph.opening import with_rules
+from backlit_server.graph.recording.kinds import value_info
 from backlit_server.graph.recording.sym import FLOATS, Sym
-from backlit_server.graph.recording.tape import Tape, value_info
+from backlit_server.graph.recording.tape import Tape
 from backlit_server.graph.spelling.bodies import names_made
 from backlit_server.graph.vjp import VJPS, Rule
 from backlit_server.graph.walk import backward

@@ -14,8 +14,8 @@ from backlit_server.graph.cut import Cut
 from backlit_server.graph.method import Recipe
 from backlit_server.graph.prune import pruned
 from backlit_server.graph.recording.formula import with_formula
+from backlit_server.graph.recording.kinds import kinds_of
 from backlit_server.graph.recording.sym import HALVES, Sym
-from backlit_server.graph.recording.tape import kinds_of
 
 JUDGED = ("low", "high", "total")
 GIVEN = frozenset(("features", "grads", "weights"))

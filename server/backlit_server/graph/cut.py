@@ -14,7 +14,7 @@ from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_server.graph.reading.layers import rounded
 from backlit_server.graph.reading.paths import on_paths
 from backlit_server.graph.reading.wiring import Wiring, wiring
-from backlit_server.graph.recording.tape import value_info
+from backlit_server.graph.recording.kinds import value_info
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 from onnx import GraphProto, NodeProto
 
 from backlit_proto.errors import NotDifferentiable
+from backlit_server.graph.recording.kinds import Kind
 from backlit_server.graph.recording.sym import FLOATS
-from backlit_server.graph.recording.tape import Kind
 from backlit_server.graph.rules.quantised import RANGES
 from backlit_server.graph.spelling.reads import reads
 from backlit_server.graph.stops import FLAT, REFUSED, UNKNOWN

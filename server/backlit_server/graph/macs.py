@@ -11,7 +11,7 @@ from math import prod
 from onnx import GraphProto, NodeProto, helper
 
 from backlit_server.graph.gradient_path import label
-from backlit_server.graph.recording.tape import Kind, kinds_of
+from backlit_server.graph.recording.kinds import Kind, kinds_of
 from backlit_server.graph.spelling.reads import subgraphs
 
 Shapes = Sequence[tuple[int, ...]]

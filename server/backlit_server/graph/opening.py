@@ -8,9 +8,10 @@ from onnx import FunctionProto, ModelProto, NodeProto, TypeProto, defs, helper, 
 
 from backlit_server.graph.canonical import IR, canonical
 from backlit_server.graph.gradient_path import blockers, path_between
+from backlit_server.graph.recording.kinds import Kind, kinds_of, type_proto
 from backlit_server.graph.recording.schema import attributes_of, defaults
 from backlit_server.graph.recording.sym import Sym
-from backlit_server.graph.recording.tape import Kind, Tape, kinds_of, opset_of, type_proto
+from backlit_server.graph.recording.tape import Tape, opset_of
 from backlit_server.graph.rules import recurrent
 from backlit_server.graph.stops import REFUSED
 from backlit_server.graph.vjp import Rule

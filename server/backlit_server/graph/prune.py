@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from onnx import ModelProto
 
-from backlit_server.graph.recording.tape import kinds_of, value_info
+from backlit_server.graph.recording.kinds import kinds_of, value_info
 from backlit_server.graph.spelling.reads import reads
 
 

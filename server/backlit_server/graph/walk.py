@@ -11,9 +11,10 @@ from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.gradient_path import Blocker, Path, blockers, label, name_of, path_between
 from backlit_server.graph.opening import with_rules
 from backlit_server.graph.recording.broadcast import fitted
+from backlit_server.graph.recording.kinds import Kind, kinds_of, value_info
 from backlit_server.graph.recording.schema import arity, attributes_of
 from backlit_server.graph.recording.sym import Sym
-from backlit_server.graph.recording.tape import Kind, Tape, kinds_of, value_info
+from backlit_server.graph.recording.tape import Tape
 from backlit_server.graph.rules.definition import Definition
 from backlit_server.graph.spelling.bodies import captured, captures, closed, standing
 from backlit_server.graph.vjp import Rule

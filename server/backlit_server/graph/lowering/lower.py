@@ -13,9 +13,10 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 from backlit_proto.errors import BadModel, NotDifferentiable
 from backlit_server.graph.gradient_path import label
 from backlit_server.graph.lowering.table import LOWERINGS, MICROSOFT
+from backlit_server.graph.recording.kinds import kinds_of, value_info
 from backlit_server.graph.recording.schema import attributes_of
 from backlit_server.graph.recording.sym import FLOATS, Sym
-from backlit_server.graph.recording.tape import Tape, kinds_of, opset_of, value_info
+from backlit_server.graph.recording.tape import Tape, opset_of
 from backlit_server.graph.spelling.reads import names_in
 
 BLOCKED = "com.microsoft.nchwc"

@@ -7,7 +7,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from backlit_server.graph.recording.tape import Kind
+from backlit_server.graph.recording.kinds import Kind
 from backlit_server.graph.spelling.aside import external
 
 OPEN_SIZE = 7  # height or width where the file leaves it open

@@ -3,7 +3,7 @@
 from onnx import ModelProto, NodeProto, helper
 
 from backlit_server.graph.reading.layers import MOVES
-from backlit_server.graph.recording.tape import kinds_of, value_info
+from backlit_server.graph.recording.kinds import kinds_of, value_info
 from backlit_server.graph.vjp import ROUNDED
 
 FLOATING = "DequantizeLinear"

@@ -9,7 +9,8 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 from backlit_proto.errors import BadModel
 from backlit_server.graph.reading.layout import layout
 from backlit_server.graph.reading.wiring import Wiring
-from backlit_server.graph.recording.tape import kinds_of, opset_of
+from backlit_server.graph.recording.kinds import kinds_of
+from backlit_server.graph.recording.tape import opset_of
 from backlit_server.graph.spelling.aside import external, set_aside
 from backlit_server.graph.spelling.attempt import attempt
 from backlit_server.graph.spelling.fold import fold

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto, TensorProto
 
-from backlit_server.graph.recording.tape import Kind, kinds_of
+from backlit_server.graph.recording.kinds import Kind, kinds_of
 from backlit_server.graph.spelling.reads import reads
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from onnx import ModelProto, helper
 
+from backlit_server.graph.recording.kinds import Kind
 from backlit_server.graph.recording.sym import Sym
-from backlit_server.graph.recording.tape import Kind, Tape
+from backlit_server.graph.recording.tape import Tape
 from backlit_server.graph.spelling.bodies import closed
 
 Turn = Callable[[Sequence[Sym], Sequence[Sym], Sequence[Sym | None]], tuple[Sequence[Sym], Sym]]

@@ -14,8 +14,9 @@ from onnx import TensorProto, helper
 from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.recording.contraction import contracted
 from backlit_server.graph.recording.indexing import indexed
+from backlit_server.graph.recording.kinds import Kind
 from backlit_server.graph.recording.repetition import elementwise, reduced, taken_out
-from backlit_server.graph.recording.tape import Kind, Tape
+from backlit_server.graph.recording.tape import Tape
 
 # numpy's functions, and the operator each one becomes
 UFUNCS: dict[Any, str] = {

@@ -4,44 +4,20 @@ Works on the protobuf itself: nothing of the model is lost or rewritten, and tho
 nodes cost milliseconds. What the differentiator and the formulas emit goes through here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import (
-    GraphProto,
-    ModelProto,
-    NodeProto,
-    TensorProto,
-    TypeProto,
-    ValueInfoProto,
-    defs,
-    helper,
-    numpy_helper,
-    shape_inference,
-)
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from backlit_server.graph.recording.inference import Inference
+from backlit_server.graph.recording.kinds import Kind, kinds_of, optional_kinds, value_info
 from backlit_server.graph.spelling.reads import names_in, reads
 
 # onnx's reference cannot crop by Pad, and resizes by odd scales as ONNX Runtime does not
 UNFOLDED = frozenset(("Pad", "Resize"))
 FOLDABLE = 1 << 16  # elements; what is larger is left for the runtime to fold, so that the file stays small
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What is known of a tensor: element type, and dimensions as numbers or names (None: not even the rank)."""
-
-    dtype: int
-    shape: tuple[int | str, ...] | None
-
-    @property
-    def fixed(self) -> tuple[int, ...] | None:
-        """The shape, where every dimension is a number."""
-        known = tuple(d for d in self.shape or () if isinstance(d, int))
-        return known if self.shape is not None and len(known) == len(self.shape) else None
 
 
 class Tape:
@@ -60,6 +36,7 @@ class Tape:
         self._computed: set[str] = set()
         self._nodes: list[NodeProto] = []
         self._emitted: dict[tuple[Any, ...], tuple[str, ...]] = {}
+        self._inference = Inference(self.opset, model.ir_version)
         self._makers: dict[str, NodeProto] = {}
         for node in model.graph.node:
             self._note(node)
@@ -191,13 +168,9 @@ class Tape:
         self._makers.update(dict.fromkeys(node.output, node))
 
     def _infer(self, node: NodeProto) -> None:
-        schema = defs.get_schema(node.op_type, self.opset)
-        types = {name: type_proto(self.kinds[name]) for name in node.input if name}
-        known = {name: self.value(name) for name in types if self.small(name)}
-        data = {name: numpy_helper.from_array(value, name) for name, value in known.items() if value is not None}
-        stamp = {"opset_imports": [helper.make_opsetid("", self.opset)], "ir_version": self.model.ir_version}
-        inferred = shape_inference.infer_node_outputs(schema, node, types, data, **stamp)
-        self.kinds.update({name: kind_of(name, inferred[name]) for name in node.output if name in inferred})
+        values = {name: self.value(name) for name in node.input if name and self.small(name)}
+        known = {name: value for name, value in values.items() if value is not None}
+        self.kinds.update(self._inference.of(node, self.kinds, known))
 
     def _fold(self, node: NodeProto) -> tuple[str, ...] | None:
         if node.op_type in UNFOLDED or not all(self.small(name) for name in (*node.input, *node.output) if name):
@@ -211,38 +184,3 @@ class Tape:
 
 def opset_of(model: ModelProto) -> int:
     return next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
-
-
-def kinds_of(graph: GraphProto) -> Iterator[tuple[str, Kind]]:
-    """Everything the graph itself says about its tensors."""
-    for tensor in graph.initializer:
-        yield tensor.name, Kind(tensor.data_type, tuple(tensor.dims))
-    for value in (*graph.value_info, *graph.output, *graph.input):
-        if value.type.WhichOneof("value") == "tensor_type":
-            yield value.name, kind_of(value.name, value.type)
-
-
-def optional_kinds(graph: GraphProto) -> Iterator[tuple[str, Kind]]:
-    """Of inputs that may be absent, the tensors that they are when they are there."""
-    for value in graph.input:
-        inner = value.type.optional_type.elem_type
-        if inner.WhichOneof("value") == "tensor_type":
-            yield value.name, kind_of(value.name, inner)
-
-
-def kind_of(name: str, proto: TypeProto) -> Kind:
-    """The kind of a tensor; a dimension without number and name gets a name, so that it is known to equal itself."""
-    tensor = proto.tensor_type
-    if not tensor.HasField("shape"):
-        return Kind(tensor.elem_type, None)
-    dims = enumerate(tensor.shape.dim)
-    shape = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or f"{name}[{k}]" for k, d in dims)
-    return Kind(tensor.elem_type, shape)
-
-
-def type_proto(kind: Kind) -> TypeProto:
-    return helper.make_tensor_type_proto(kind.dtype, kind.shape)
-
-
-def value_info(name: str, kind: Kind) -> ValueInfoProto:
-    return helper.make_value_info(name, type_proto(kind))

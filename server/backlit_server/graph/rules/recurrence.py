@@ -6,8 +6,8 @@ from typing import Any
 
 from onnx import GraphProto, helper
 
+from backlit_server.graph.recording.kinds import value_info
 from backlit_server.graph.recording.sym import Sym
-from backlit_server.graph.recording.tape import value_info
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from backlit_server.graph.backward import differentiate
 from backlit_server.graph.reading.transformer import Transformer, transformer
 from backlit_server.graph.reading.view import View
 from backlit_server.graph.reading.wiring import wiring
+from backlit_server.graph.recording.kinds import kinds_of, value_info
 from backlit_server.graph.recording.sym import Array, Sym
-from backlit_server.graph.recording.tape import Tape, kinds_of, value_info
+from backlit_server.graph.recording.tape import Tape
 from backlit_server.graph.seeding.seeded import Seeded, with_gradients
 
 HELD = "held/"  # before the name of tokens as the next block reads them

@@ -8,8 +8,8 @@ from backlit_server.graph.opening import with_rules
 from backlit_server.graph.overlays.rescale import REFERENCE, RESCALE
 from backlit_server.graph.reading.paths import SHAPE_READERS
 from backlit_server.graph.recording.formula import with_formula
+from backlit_server.graph.recording.kinds import Kind, kinds_of, value_info
 from backlit_server.graph.recording.sym import Array
-from backlit_server.graph.recording.tape import Kind, kinds_of, value_info
 from backlit_server.graph.seeding.seeded import Seeded, with_gradients
 from backlit_server.graph.spelling.reads import reads
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
-from backlit_server.graph.recording.tape import Kind, kinds_of, value_info
+from backlit_server.graph.recording.kinds import Kind, kinds_of, value_info
 from backlit_server.graph.spelling.reads import names_read, reads, subgraphs
 
 Value = Callable[[str], TensorProto | None]  # the tensor of a name that is the same in every run, if it is small

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, shape_inference
 
-from backlit_server.graph.recording.tape import kinds_of, opset_of
+from backlit_server.graph.recording.kinds import kinds_of
+from backlit_server.graph.recording.tape import opset_of
 from backlit_server.graph.spelling.attempt import attempt
 from backlit_server.graph.spelling.bodies import captured
 from backlit_server.graph.spelling.known import Known, study

@@ -8,7 +8,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from backlit_server.graph.recording.tape import Kind
+from backlit_server.graph.recording.kinds import Kind
 from backlit_server.graph.spelling.aside import external
 from backlit_server.graph.spelling.attempt import attempt
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from onnx import GraphProto, ModelProto, NodeProto, shape_inference
 
-from backlit_server.graph.recording.tape import Kind, kinds_of, type_proto, value_info
+from backlit_server.graph.recording.kinds import Kind, kinds_of, type_proto, value_info
 from backlit_server.graph.spelling.bodies import body_of, standing
 
 

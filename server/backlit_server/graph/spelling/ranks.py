@@ -5,7 +5,7 @@ from typing import Any
 
 from onnx import GraphProto, helper
 
-from backlit_server.graph.recording.tape import kinds_of
+from backlit_server.graph.recording.kinds import kinds_of
 
 Shapes = Sequence[tuple[int | str, ...] | None]
 

@@ -4,8 +4,8 @@ import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
 from backlit_proto.errors import BadModel
+from backlit_server.graph.recording.kinds import kinds_of
 from backlit_server.graph.recording.sym import FLOATS
-from backlit_server.graph.recording.tape import kinds_of
 from backlit_server.graph.spelling.aside import external
 from backlit_server.graph.spelling.reads import subgraphs
 

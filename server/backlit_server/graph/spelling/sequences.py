@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
-from backlit_server.graph.recording.tape import Kind, kinds_of
+from backlit_server.graph.recording.kinds import Kind, kinds_of
 from backlit_server.graph.spelling.bodies import replace, written_out
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from onnx import GraphProto, ModelProto, TensorProto, TypeProto
 
 from backlit_server.graph.lowering.lower import lower
-from backlit_server.graph.recording.tape import kinds_of
+from backlit_server.graph.recording.kinds import kinds_of
 from backlit_server.graph.spelling.bodies import bodied, standing
 from backlit_server.graph.spelling.fold import fold
 from backlit_server.graph.spelling.loops import keep_shapes

@@ -12,7 +12,7 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from backlit_server.graph.canonical import canonical
-from backlit_server.graph.recording.tape import Kind, kinds_of
+from backlit_server.graph.recording.kinds import Kind, kinds_of
 from backlit_server.graph.spelling.aside import put_back, set_aside
 from backlit_server.graph.spelling.fold import fold
 from backlit_server.graph.spelling.reads import names_in
