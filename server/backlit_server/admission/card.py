@@ -1,19 +1,16 @@
 """The card: what the server found in an uploaded file, as a message."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import onnx
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError
 from backlit_proto.tensors import DTYPES
-from backlit_server.admission.mismatch import mismatch
+from backlit_server.admission.promises import refused, untrue
 from backlit_server.engine.models import OpenModel
-from backlit_server.graph import Cut, Layer, Scores, Spec
+from backlit_server.graph import Layer, Scores, Spec
 from backlit_server.graph.reading import tasks
-from backlit_server.methods import METHODS, asking
-from backlit_server.methods.method import IMAGE, Method
+from backlit_server.methods import METHODS
 
 LAYOUTS = {"NCHW": pb.LAYOUT_NCHW, "NHWC": pb.LAYOUT_NHWC, "": pb.LAYOUT_UNSPECIFIED}
 HEADS = {
@@ -41,7 +38,7 @@ CLASS_TOKEN = (
 def card_of(file: onnx.ModelProto, model: OpenModel, scores: np.ndarray | None, checked: pb.SelfCheck) -> pb.Card:
     """The card of an uploaded file that was opened; `scores` are those of a trial run."""
     anatomy = model.anatomy
-    refusals = dict(_refusals(model)) | dict(_untrue(checked))
+    refusals = refused(model) | untrue(checked)
     return pb.Card(
         inputs=[pb.Input(tensor=_spec(i), layout=LAYOUTS[i.layout]) for i in anatomy.inputs],
         outputs=[_spec(o) for o in anatomy.outputs],
@@ -68,48 +65,6 @@ def card_of(file: onnx.ModelProto, model: OpenModel, scores: np.ndarray | None, 
         arithmetic=pb.Arithmetic(quantised=anatomy.arithmetic.quantised, rewritten=anatomy.arithmetic.rewritten),
         notes=[CLASS_TOKEN] if anatomy.default_layer and anatomy.view_of(anatomy.default_layer).others else [],
     )
-
-
-def _untrue(checked: pb.SelfCheck) -> Iterator[tuple[str, BacklitError]]:
-    """The methods that would show gradients which are not the model's."""
-    refusal = mismatch(checked)
-    if refusal:
-        yield from ((name, refusal) for name, row in METHODS.items() if row.needs_gradients)
-
-
-def _refusals(model: OpenModel) -> Iterator[tuple[str, BacklitError]]:
-    """The methods that fail at the default layer: each graph is really built, so the card promises nothing else."""
-    opened = set()
-    for name, row in METHODS.items():
-        defaults = {p.name: p.default for p in row.parameters}
-        try:
-            backbone = model.backbones.of(name, "")
-            if row.many_passes:
-                _check_asks(model, backbone.cut, row, opened)
-                continue
-            same = (row.at, row.needs)
-            # Modified rules are there for whatever has exact ones, and networks take time to differentiate.
-            if row.needs_seed and backbone.cut and not (row.rules and same in opened):
-                # Methods that need the same tensors differ by a few plain operators: one session speaks for all. For
-                # the image, the self-check opens one.
-                build = model.heads.graph if same in opened or row.at == IMAGE else model.heads.of
-                build(backbone.cut, name, defaults)
-                opened.add(same)
-        except BacklitError as error:
-            yield name, error
-
-
-def _check_asks(model: OpenModel, cut: Cut | None, row: Method, built: set) -> None:
-    """Builds the gradients that a method of many passes asks for, each kind once for all methods."""
-    places = {
-        asking.Gradients: lambda: [model.backbones.at(model.anatomy.inputs[0].name).cut],
-        asking.Blocks: lambda: model.backbones.blocks,
-    }
-    for ask in asking.GRADIENT_ASKS.intersection(row.asks):
-        for at in places[ask]() if ask in places else [cut]:
-            if at and at.layer not in built:
-                model.heads.gradient_graph(at, row.rules)
-                built.add(at.layer)
 
 
 def _support(name: str, refusals: dict[str, BacklitError]) -> pb.MethodSupport:

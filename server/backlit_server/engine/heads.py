@@ -102,11 +102,15 @@ class Heads:
 
     def _behind(self, cut: Cut, rules: str, recipe: Recipe, parameters: Mapping[str, Any]) -> onnx.ModelProto:
         """The graph of a recipe behind the seeded head of a cut."""
+        return method_graph(self.seeded_at(cut, rules, parameters), cut, self._anatomy.scores.name, recipe)
+
+    def seeded_at(self, cut: Cut, rules: str, parameters: Mapping[str, Any]) -> Seeded:
+        """The head of a cut with what leads from a seed to what formulas take; NotDifferentiable where nothing does."""
         scores, key = self._anatomy.scores.name, (cut.layer, rules, _key(taken(rules, parameters)))
         if key not in self._seeded:
             head = narrowed(cut.head, scores) if rules in NARROW else cut.head
             self._seeded[key] = self.seeded(head, cut.layer, rules, parameters)
-        return method_graph(self._seeded[key], cut, scores, recipe)
+        return self._seeded[key]
 
     def seeded(self, head: onnx.ModelProto, layer: str, rules: str, parameters: Mapping[str, Any]) -> Seeded:
         given = taken(rules, {**parameters, "views": self._anatomy.views})

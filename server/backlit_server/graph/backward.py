@@ -13,7 +13,7 @@ from backlit_server.graph.recording.sym import FLOATS, Sym
 from backlit_server.graph.recording.tape import Tape
 from backlit_server.graph.spelling.bodies import names_made
 from backlit_server.graph.vjp import VJPS, Rule
-from backlit_server.graph.walk import backward
+from backlit_server.graph.walk import backward, unhindered
 
 
 def differentiate(
@@ -33,6 +33,18 @@ def differentiate(
     if not found:
         return tape.finish({f"grad/{x}": _settled(Sym(tape, x), gradients, outputs, model).name for x in wrt})
     raise refusal(made.graph, outputs, wrt, found)
+
+
+def passes(model: ModelProto, outputs: Sequence[str], wrt: Sequence[str], rules: Mapping[str, Rule] = VJPS) -> bool:
+    """Whether a canonical model can be differentiated, found out in a fraction of the time, without making anything.
+
+    False may also mean that only differentiate() can tell.
+    """
+    made = with_rules(model, outputs, wrt, rules)
+    tape = Tape(made, "grad/")
+    _check(tape, outputs, wrt)
+    path = path_between(made.graph.node, tape.kinds, outputs, wrt, rules)
+    return path.tensors.issuperset(wrt) and unhindered(tape, path, rules)
 
 
 def _as_asked(made: ModelProto, model: ModelProto) -> ModelProto:

@@ -13,6 +13,7 @@ from backlit_server.graph.narrow import CLASSES
 from backlit_server.graph.prune import pruned
 from backlit_server.graph.reading.view import View
 from backlit_server.graph.recording.formula import with_formula
+from backlit_server.graph.recording.kinds import kinds_of, value_info
 from backlit_server.graph.recording.sym import HALVES, Array
 from backlit_server.graph.seeding.seeded import Seeded
 from backlit_server.graph.tiling import tiled
@@ -75,6 +76,18 @@ def method_graph(head: Seeded, cut: Cut, scores: str, recipe: Recipe) -> ModelPr
     """
     rows = replace(head, model=tiled(head.model, cut.crossing)) if cut.rows_tile else head
     return pruned(explained(rows, scores, recipe), recipe.outputs)
+
+
+def outline(cut: Cut, scores: str) -> Seeded:
+    """A cut's head with its gradients, without any node: what a formula sees of it, for trying formulas."""
+    kinds = dict(kinds_of(cut.head.graph))
+    given = {f"grad/{name}": kinds[name] for name in (scores, cut.layer)}
+    small = ModelProto(ir_version=cut.head.ir_version, opset_import=cut.head.opset_import)
+    small.graph.name = "outline"
+    small.graph.input.extend(cut.head.graph.input)
+    small.graph.input.extend(value_info(name, kind) for name, kind in given.items())
+    tensors = {"features": cut.layer, "grads": f"grad/{cut.layer}", "weights": f"grad/{scores}"}
+    return Seeded(small, tensors)
 
 
 def _spatial(recipe: Recipe) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""What the outputs of a node are, as onnx infers them; networks repeat themselves, so equal questions are asked once."""
+"""What the outputs of a node are, as onnx infers it; equal questions, which networks are full of, are asked once."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,15 +27,15 @@ class Inference:
         Given are the kinds of all inputs.
         """
         dims: dict[str, str] = {}
-        numbered = [_numbered(kinds[name], dims) if name else None for name in node.input]
+        given = [numbered(kinds[name], dims) if name else None for name in node.input]
         values = [known.get(name) for name in node.input]
-        key = (node.op_type, len(node.output), *(a.SerializeToString() for a in node.attribute), *numbered)
+        key = (node.op_type, len(node.output), *(a.SerializeToString() for a in node.attribute), *given)
         key += tuple((value.dtype.str, value.tobytes()) if value is not None else None for value in values)
         if key not in self._told:
-            self._told[key] = self._ask(node, numbered, values)
-        named = {number: name for name, number in dims.items()}
+            self._told[key] = self._ask(node, given, values)
+        names = {number: name for name, number in dims.items()}
         told = zip(node.output, self._told[key], strict=True)
-        return {name: _named(kind_of(name, proto), named) for name, proto in told if proto is not None}
+        return {name: _named(kind_of(name, proto), names) for name, proto in told if proto is not None}
 
     def _ask(
         self, node: NodeProto, kinds: Sequence[Kind | None], values: Sequence[np.ndarray | None]
@@ -48,7 +48,7 @@ class Inference:
         return tuple(inferred.get(name) for name in node.output)
 
 
-def _numbered(kind: Kind, dims: dict[str, str]) -> Kind:
+def numbered(kind: Kind, dims: dict[str, str]) -> Kind:
     """The kind with numbers for the names of its dimensions, in the order in which `dims` has met them."""
     if kind.shape is None or kind.fixed is not None:
         return kind

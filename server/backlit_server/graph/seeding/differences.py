@@ -18,13 +18,17 @@ GAINED = "gained"
 
 def differences(model: ModelProto, layer: str, scores: str, *, baseline: float | np.ndarray) -> Seeded:
     """`multipliers` at the layer; `reference`, its values for the baseline; `gained`, what seed . scores gain."""
-    both = _beside(with_rules(model, [scores], [layer], RESCALE), layer, scores)
-    made = with_gradients(both, [layer], scores, RESCALE)
+    made = with_gradients(side_by_side(model, layer, scores), [layer], scores, RESCALE)
     _fill(made, layer, _values(dict(kinds_of(model.graph))[layer], baseline))
     asked = {"seed": f"grad/{scores}", "found": scores, "before": REFERENCE + scores}
     made = with_formula(made, _gained, asked, GAINED)
     tensors = {"features": layer, "reference": REFERENCE + layer, "multipliers": f"grad/{layer}", GAINED: GAINED}
     return Seeded(made, tensors)
+
+
+def side_by_side(model: ModelProto, layer: str, scores: str) -> ModelProto:
+    """What is differentiated by RESCALE: the model of such operators as have a row there, for image and baseline."""
+    return _beside(with_rules(model, [scores], [layer], RESCALE), layer, scores)
 
 
 def _gained(seed: Array, found: Array, before: Array) -> Array:

@@ -31,3 +31,8 @@ def taken(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """What a row takes by name, of what there is."""
     wanted = inspect.signature(SEEDINGS[name]).parameters.values()
     return {p.name: given[p.name] for p in wanted if p.name in given}
+
+
+EXACT = frozenset(RULES) | {"full-grad", "le-grad", "attention-rollout"}
+"""Those that are refused where exact gradients are, and nowhere else: they are made of these, or by tables that have a
+row wherever there is an exact one."""
