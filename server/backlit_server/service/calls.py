@@ -78,12 +78,16 @@ class Calls(grpc.aio.ServerInterceptor):
             call.facts["refusal"] = refusal.message
             await wire_errors.abort(context, refusal, call.request)
         finally:
+            # As soon as the caller has been answered: nobody has to wait for a line in a log.
             at = time.monotonic()
-            self._metrics.count("backlit_calls_total", rpc, ended)
-            self._metrics.observe("backlit_call_seconds", at - call.started, rpc)
-            call.span.end(at, status, outcome=ended, request=call.request)
-            _log(call, status, at - call.started, context.peer())
+            asyncio.get_running_loop().call_soon(self._ended, call, status, ended, at, context.peer())
             CALL.reset(token)
+
+    def _ended(self, call: Call, status: str, ended: str, at: float, peer: str) -> None:
+        self._metrics.count("backlit_calls_total", call.rpc, ended)
+        self._metrics.observe("backlit_call_seconds", at - call.started, call.rpc)
+        call.span.end(at, status, outcome=ended, request=call.request)
+        _log(call, status, at - call.started, peer)
 
 
 def wrapped(handler: grpc.RpcMethodHandler, around: Around) -> grpc.RpcMethodHandler:

@@ -72,7 +72,7 @@ class ExplanationService(services.ExplanationServiceServicer):
         return pb.ListDevicesResponse(devices=listing.devices(self._pool.devices))
 
     def _support(self, reference: str) -> dict[str, pb.MethodSupport]:
-        model = self._store.described(self._store.resolve(reference))
+        model = self._store.known(self._store.resolve(reference))
         note(model=model.digest)
         return {row.method: row for row in model.card.methods}
 

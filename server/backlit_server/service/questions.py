@@ -27,7 +27,7 @@ def resolve(request: pb.ExplainRequest, store: Store) -> Resolved:
     """Changes the request in place; what is unknown about the model is refused here."""
     question = request.question
     question.model = store.resolve(question.model)
-    model = store.described(question.model)
+    model = store.known(question.model)
     for said in _classes(question.targets):
         if said.class_name:
             said.class_index = class_index(said.class_name, model.class_names)

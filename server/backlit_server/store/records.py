@@ -35,15 +35,13 @@ class Records:
         self._parsed: dict[Path, tuple[Signature, pb.Model]] = {}
 
     def read(self, path: Path) -> pb.Model:
-        """The message, the caller's own; CorruptModel for a file that cannot be read as one."""
+        """The message, not to be changed; CorruptModel for a file that cannot be read as one."""
         now = signature(path)
         before, model = self._parsed.get(path, (None, pb.Model()))
         if before != now:
             model = _decoded(path)
             self._parsed[path] = now, model
-        own = pb.Model()
-        own.CopyFrom(model)
-        return own
+        return model
 
     def forget(self, path: Path) -> None:
         self._parsed.pop(path, None)
