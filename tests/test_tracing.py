@@ -134,5 +134,7 @@ def test_a_caller_tells_the_trace_it_is_in_and_no_other():
     assert traceparent() == ()
     with TracerProvider().get_tracer("caller").start_as_current_span("caller") as span:
         context = span.get_span_context()
-        assert dict(traceparent())["traceparent"] == f"00-{context.trace_id:032x}-{context.span_id:016x}-01"
+        told, _, flags = dict(traceparent())["traceparent"].rpartition("-")
+        assert told == f"00-{context.trace_id:032x}-{context.span_id:016x}"
+        assert int(flags, 16) & 1  # sampled
     assert traceparent() == ()
