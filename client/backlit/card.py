@@ -9,6 +9,8 @@ from backlit.words import word
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import DTYPES
 
+NAMED = {dtype.name: dtype for dtype in DTYPES.values()}
+
 
 @dataclass(frozen=True)
 class TensorSpec:
@@ -194,8 +196,7 @@ def read_card(message: pb.Card) -> Card:
 
 def numpy_dtype(spec: TensorSpec) -> np.dtype:
     """The dtype to send: the declared one, float32 where numpy has none (bfloat16)."""
-    known = {dtype.name: dtype for dtype in DTYPES.values()}
-    return known.get(spec.dtype, np.dtype(np.float32))
+    return NAMED.get(spec.dtype, np.dtype(np.float32))
 
 
 def dimensions(shape: tuple[int, ...], names: tuple[str, ...] = ()) -> str:

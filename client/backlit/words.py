@@ -1,5 +1,6 @@
 """The contract's enum values as the words people use: FIT_CROP is "crop", HEATMAP_STATUS_OK is "OK"."""
 
+import functools
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -14,16 +15,12 @@ UNSPECIFIED = "UNSPECIFIED"
 
 def word(enum: EnumTypeWrapper, value: int) -> str:
     """The value's name without the prefix of its enum, "" where unspecified, digits where only the server knows it."""
-    if value not in enum.values():
-        return str(value)
-    name = enum.Name(value).removeprefix(_prefix(enum))
-    return "" if name == UNSPECIFIED else name
+    return _words(enum).get(value, str(value))
 
 
 def full_name(enum: EnumTypeWrapper, given: str, what: str) -> str:
     """The value's full name for a word of any case; BadQuestion lists the valid words."""
-    names = {word(enum, number).lower(): enum.Name(number) for number in enum.values()}
-    return choice(names, given.lower(), what)
+    return choice(_full_names(enum), given.lower(), what)
 
 
 def choice(table: Mapping[str, T], given: str, what: str) -> T:
@@ -33,5 +30,14 @@ def choice(table: Mapping[str, T], given: str, what: str) -> T:
     return table[given]
 
 
-def _prefix(enum: EnumTypeWrapper) -> str:
-    return enum.Name(0).removesuffix(UNSPECIFIED)
+@functools.cache
+def _words(enum: EnumTypeWrapper) -> Mapping[int, str]:
+    """Every value's word: enums are asked for them several times a heatmap, and are slow to tell."""
+    prefix = enum.Name(0).removesuffix(UNSPECIFIED)
+    names = {number: name.removeprefix(prefix) for name, number in enum.items()}
+    return names | {number: "" for number, name in names.items() if name == UNSPECIFIED}
+
+
+@functools.cache
+def _full_names(enum: EnumTypeWrapper) -> Mapping[str, str]:
+    return {said.lower(): enum.Name(number) for number, said in _words(enum).items()}
