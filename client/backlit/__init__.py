@@ -16,6 +16,7 @@ from backlit.catalogue import Measure, Method, Profile
 from backlit.contrasts import Contrast, Counterfactual, LogOdds, Probability
 from backlit.kinds import Box, Class, Detection, Element, Mask, Similar, Sum, Target
 from backlit.measures import Measurement
+from backlit.metrics import Metric
 from backlit.model import Model
 from backlit.mosaics import mosaic
 from backlit.preprocessing import Preprocessing
@@ -65,6 +66,7 @@ __all__ = [
     "Measure",
     "Measurement",
     "Method",
+    "Metric",
     "Model",
     "NotAuthenticated",
     "NotDifferentiable",

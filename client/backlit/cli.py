@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from backlit import commands, comparing, embedding, features, weighing
+from backlit import commands, comparing, embedding, features, top, weighing
 from backlit.doctor import doctor
 from backlit.grammar import declarations
 from backlit.regions import SHARE
@@ -146,6 +146,11 @@ def _maybe_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", nargs="?", help="say whether this model can answer each")
 
 
+def _top(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(server=os.environ.get("BACKLIT_SERVER") or "localhost")
+    top.arguments(command)
+
+
 def _nothing(command: argparse.ArgumentParser) -> None:
     pass
 
@@ -191,5 +196,6 @@ COMMANDS = {
     "methods": (commands.methods, "list methods, their parameters, presets and profiles", _maybe_model),
     "export":  (commands.export,  "write the rewritten model, heatmap included, as an ONNX file", _export),
     "delete":  (commands.delete,  "remove a model from the server", _model),
+    "top":     (top.top, "show how a server is doing: questions, seconds, memory, failures", _top),
 }
 # fmt: on

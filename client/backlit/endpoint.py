@@ -25,6 +25,7 @@ RETRIED = {
                 {"service": "backlit.v1.ModelService", "method": "GetUpload"},
                 {"service": "backlit.v1.ModelService", "method": "ListWeights"},
                 {"service": "backlit.v1.ExplanationService", "method": "ListMethods"},
+                {"service": "backlit.v1.MetricsService", "method": "GetMetrics"},
             ],
             "retryPolicy": {
                 "maxAttempts": 4,

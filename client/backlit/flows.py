@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from backlit.files import ModelFile
+from backlit.metrics import Metric, read_metrics
 from backlit.preprocessing import Declared, declared
 from backlit.weights import WeightedLayer, read_layers
 from backlit_proto import backlit_pb2 as pb
@@ -134,6 +135,11 @@ def delete(model: str) -> Flow[None]:
 def list_weights(model: str) -> Flow[list[WeightedLayer]]:
     """The layers whose weights can be read."""
     return read_layers((yield Call("ListWeights", pb.ListWeightsRequest(model=model))))
+
+
+def get_metrics() -> Flow[dict[str, Metric]]:
+    """What the server counts, by name."""
+    return read_metrics((yield Call("GetMetrics", pb.GetMetricsRequest())))
 
 
 def list_methods(model: str) -> Flow[pb.ListMethodsResponse]:

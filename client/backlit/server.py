@@ -11,6 +11,7 @@ from backlit.catalogue import Measure, Method, Profile, read_measures, read_meth
 from backlit.endpoint import Endpoint
 from backlit.files import ModelFile
 from backlit.flows import Progress
+from backlit.metrics import Metric
 from backlit.model import Model
 from backlit.models import StoredModel, facts, name_of
 from backlit.preprocessing import Declared, Preprocessing
@@ -114,6 +115,10 @@ class Server:
     def presets(self, *, timeout: float | None = None) -> list[Preprocessing]:
         """The preprocessing presets, spelled out."""
         return [Preprocessing.read(message) for message in self._wire.run(flows.list_methods(""), timeout).presets]
+
+    def metrics(self, *, timeout: float | None = None) -> dict[str, Metric]:
+        """What the server counts, by the names that Prometheus knows: calls, questions, seconds, memory."""
+        return self._wire.run(flows.get_metrics(), timeout)
 
     def delete(self, model: StoredModel | str, *, timeout: float | None = None) -> None:
         """Forgets a model; questions in flight are still answered."""

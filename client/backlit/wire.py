@@ -12,7 +12,7 @@ from backlit.flows import Call, Flow, Pause, T
 from backlit.outgoing import Outgoing
 from backlit.refusals import Failure
 from backlit.tracing import traceparent
-from backlit_proto.backlit_pb2_grpc import ExplanationServiceStub, ModelServiceStub
+from backlit_proto.backlit_pb2_grpc import ExplanationServiceStub, MetricsServiceStub, ModelServiceStub
 from backlit_proto.errors import BacklitError
 
 
@@ -96,7 +96,8 @@ def open_channel(endpoint: Endpoint) -> grpc.Channel:
 
 def procedures(channel: Any) -> dict[str, Any]:  # grpc.Channel or grpc.aio.Channel; the stubs are untyped
     """Every procedure of the contract by its name."""
-    return {**vars(ModelServiceStub(channel)), **vars(ExplanationServiceStub(channel))}
+    stubs = (ModelServiceStub, ExplanationServiceStub, MetricsServiceStub)
+    return {name: call for stub in stubs for name, call in vars(stub(channel)).items()}
 
 
 def how(endpoint: Endpoint, deadline: Deadline) -> dict[str, Any]:  # keyword arguments of grpc's

@@ -13,6 +13,7 @@ from backlit.catalogue import Measure, Method, Profile, read_measures, read_meth
 from backlit.endpoint import Endpoint
 from backlit.files import ModelFile
 from backlit.flows import Progress
+from backlit.metrics import Metric
 from backlit.models import StoredModel, facts, name_of
 from backlit.preprocessing import Declared, Preprocessing
 from backlit.private import private_server
@@ -94,6 +95,9 @@ class Server:
         """As `backlit.Server.presets`."""
         answer = await self._wire.run(flows.list_methods(""), timeout)
         return [Preprocessing.read(message) for message in answer.presets]
+
+    async def metrics(self, *, timeout: float | None = None) -> dict[str, Metric]:
+        return await self._wire.run(flows.get_metrics(), timeout)
 
     async def delete(self, model: StoredModel | str, *, timeout: float | None = None) -> None:
         """As `backlit.Server.delete`."""
