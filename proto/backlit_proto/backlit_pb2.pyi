@@ -330,7 +330,7 @@ class Batch(_message.Message):
     def __init__(self, dynamic: _Optional[bool] = ..., explanation: _Optional[str] = ...) -> None: ...
 
 class Preprocessing(_message.Message):
-    __slots__ = ("preset", "mean", "std", "color", "fit", "height", "width", "crop", "interpolation")
+    __slots__ = ("preset", "mean", "std", "color", "fit", "height", "width", "crop", "interpolation", "computed_by")
     class Color(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         COLOR_UNSPECIFIED: _ClassVar[Preprocessing.Color]
@@ -361,6 +361,14 @@ class Preprocessing(_message.Message):
     INTERPOLATION_BILINEAR: Preprocessing.Interpolation
     INTERPOLATION_BICUBIC: Preprocessing.Interpolation
     INTERPOLATION_NEAREST: Preprocessing.Interpolation
+    class ComputedBy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        COMPUTED_BY_UNSPECIFIED: _ClassVar[Preprocessing.ComputedBy]
+        COMPUTED_BY_PILLOW: _ClassVar[Preprocessing.ComputedBy]
+        COMPUTED_BY_GRAPH: _ClassVar[Preprocessing.ComputedBy]
+    COMPUTED_BY_UNSPECIFIED: Preprocessing.ComputedBy
+    COMPUTED_BY_PILLOW: Preprocessing.ComputedBy
+    COMPUTED_BY_GRAPH: Preprocessing.ComputedBy
     PRESET_FIELD_NUMBER: _ClassVar[int]
     MEAN_FIELD_NUMBER: _ClassVar[int]
     STD_FIELD_NUMBER: _ClassVar[int]
@@ -370,6 +378,7 @@ class Preprocessing(_message.Message):
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     CROP_FIELD_NUMBER: _ClassVar[int]
     INTERPOLATION_FIELD_NUMBER: _ClassVar[int]
+    COMPUTED_BY_FIELD_NUMBER: _ClassVar[int]
     preset: str
     mean: _containers.RepeatedScalarFieldContainer[float]
     std: _containers.RepeatedScalarFieldContainer[float]
@@ -379,7 +388,8 @@ class Preprocessing(_message.Message):
     width: int
     crop: float
     interpolation: Preprocessing.Interpolation
-    def __init__(self, preset: _Optional[str] = ..., mean: _Optional[_Iterable[float]] = ..., std: _Optional[_Iterable[float]] = ..., color: _Optional[_Union[Preprocessing.Color, str]] = ..., fit: _Optional[_Union[Preprocessing.Fit, str]] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., crop: _Optional[float] = ..., interpolation: _Optional[_Union[Preprocessing.Interpolation, str]] = ...) -> None: ...
+    computed_by: Preprocessing.ComputedBy
+    def __init__(self, preset: _Optional[str] = ..., mean: _Optional[_Iterable[float]] = ..., std: _Optional[_Iterable[float]] = ..., color: _Optional[_Union[Preprocessing.Color, str]] = ..., fit: _Optional[_Union[Preprocessing.Fit, str]] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., crop: _Optional[float] = ..., interpolation: _Optional[_Union[Preprocessing.Interpolation, str]] = ..., computed_by: _Optional[_Union[Preprocessing.ComputedBy, str]] = ...) -> None: ...
 
 class GetUploadRequest(_message.Message):
     __slots__ = ("digest",)

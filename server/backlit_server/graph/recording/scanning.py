@@ -24,7 +24,7 @@ def scanned(
     formal = {tape.name("state"): x.kind for x in firsts}
     formal |= {tape.name("piece"): Kind(x.dtype, x.shape[1:]) for x in streams}
     around = {x.name: x.kind for x in captured if x is not None}
-    inner = _inner(tape, formal | around)
+    inner = body_tape(tape, formal | around)
     given = [Sym(inner, name) for name in formal]
     after, told = turn(
         given[: len(firsts)], given[len(firsts) :], [None if x is None else Sym(inner, x.name) for x in captured]
@@ -43,7 +43,7 @@ def scanned(
     return finals, pieces
 
 
-def _inner(tape: Tape, kinds: Mapping[str, Kind]) -> Tape:
+def body_tape(tape: Tape, kinds: Mapping[str, Kind]) -> Tape:
     """A tape for a body, which reads tensors of these kinds."""
     model = ModelProto(ir_version=tape.model.ir_version, opset_import=[helper.make_opsetid("", tape.opset)])
     inner = Tape(model, f"{tape.name('turn')}/")
