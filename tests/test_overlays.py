@@ -14,7 +14,8 @@ from backlit.card import Arithmetic
 from backlit.pictures import blend, load, overlay, title
 from backlit.placement import Box, place, seen
 from backlit_proto.errors import BadQuestion
-from backlit_server.engine.pictures import ImageInput, prepare, recipe
+from backlit_server.graph import ImageInput
+from preparing import prepare
 
 CROP = Preprocessing(fit="crop", height=100, width=100, crop=1.0)
 CENTRE = Preprocessing(fit="crop", height=100, width=100, crop=0.5)
@@ -71,7 +72,7 @@ def test_what_the_server_makes_of_a_spot_is_placed_back_on_the_spot(by):
     picture = np.zeros((200, 300), np.uint8)
     picture[85:95, 170:180] = 255
     expected = ImageInput(np.dtype(np.float32), "NHWC", 1, by.height, by.width)
-    prepared = prepare([picture], recipe(replace(by, preset="raw").message(), expected), expected)[0, :, :, 0]
+    prepared = prepare([picture], replace(by, preset="raw").message(), expected)[0, :, :, 0]
     box = seen((200, 300), by)
     placed = place(prepared - prepared.min(), box, (200, 300))
     assert centroid(np.nan_to_num(placed)) == pytest.approx((90, 175), abs=0.6 * box.height / by.height)

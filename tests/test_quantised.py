@@ -13,9 +13,9 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 import plain
 from backlit_proto import backlit_pb2 as pb
 from backlit_server.engine.engine import Engine
-from backlit_server.engine.pictures import ImageInput, prepare, recipe
-from backlit_server.graph import canonical, cut
+from backlit_server.graph import ImageInput, canonical, cut
 from bare import ask, responses, stored
+from preparing import prepare
 from real_models import anatomy_of, feeds, model_of, run
 
 
@@ -56,10 +56,9 @@ FEW = 12  # of the hundred photographs
 
 def photographs(shared: Path, twins: Twins, count: int) -> Iterator[np.ndarray]:
     expected = ImageInput(np.dtype(np.float32), "NCHW", 3, twins.size, twins.size)
-    by = recipe(pb.Preprocessing(preset=twins.preset), expected)
     files = sorted((shared / "photos" / "imagenet").glob("*.JPEG"))
     for file in files[:: len(files) // count]:
-        yield prepare([file.read_bytes()], by, expected)
+        yield prepare([file.read_bytes()], pb.Preprocessing(preset=twins.preset), expected)
 
 
 def correlation(engine: Engine, shared: Path, twins: Twins, count: int) -> float:

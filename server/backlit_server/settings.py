@@ -80,6 +80,8 @@ class Settings:
         "threads of a worker; 0 takes the cores this process may use", at_least(0)))
     max_message_mb: int = field(default=64, metadata=told(
         "largest message, so the largest batch of images", between(1, 2047)))
+    max_picture_megapixels: int = field(default=50, metadata=told(
+        "largest picture that is decoded, by its header", between(1, 4294)))
     max_upload_mb: int = field(default=512, metadata=told("largest model file", at_least(1)))
     max_store_gb: int = field(default=50, metadata=told("how much the store may hold", at_least(1)))
     max_questions: int = field(default=64, metadata=told(

@@ -10,13 +10,12 @@ import numpy as np
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import data_type_of
-from backlit_server.engine.pictures import Recipe
 from backlit_server.engine.questions import Wording
 from backlit_server.engine.recent import in_words
 from backlit_server.engine.rendering import pixels, render
 from backlit_server.engine.targets import Row, resolve
 from backlit_server.engine.verdicts import NOTES, OK, judge, judge_untargeted
-from backlit_server.graph import Arithmetic
+from backlit_server.graph import Arithmetic, PictureRecipe
 
 REMEMBERED = 256  # provenances
 MOST_BYTES = 4 << 20  # of heatmaps in one response, so that a caller who reads slowly holds up little
@@ -66,7 +65,7 @@ class Maker:
     wording: Wording
     provider: str
     versions: tuple[tuple[str, str], ...]
-    prepared: Recipe | None
+    prepared: PictureRecipe | None
     input_size: tuple[int, int] | None
     arithmetic: Arithmetic
 

@@ -24,7 +24,7 @@ from backlit_server.engine.measuring import Bench, measured
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.opening import Models
 from backlit_server.engine.parting import parted
-from backlit_server.engine.pictures import Recipe, prepare, recipe
+from backlit_server.engine.pictures import Pictures
 from backlit_server.engine.questions import Question, Wording, read_question
 from backlit_server.engine.runtime import PRECISE, Runtime, Session
 from backlit_server.engine.stacks import Stack, class_head, product, respond_stack, stacked
@@ -33,6 +33,7 @@ from backlit_server.engine.targets import Row
 from backlit_server.engine.through_head import through_head
 from backlit_server.engine.views import View, views
 from backlit_server.execution import Execution
+from backlit_server.graph import PictureRecipe
 
 PACKAGES = ("backlit", "numpy", "onnx", "onnxruntime-gpu", "onnxruntime")
 Tensors = dict[str, np.ndarray]
@@ -46,6 +47,7 @@ class Engine:
         self.store = store
         self._runtime = Runtime(device, threads, execution)
         self._models = Models(store, self._runtime)
+        self._pictures = Pictures(self._runtime, execution.max_picture_megapixels)
         self.device = self._runtime.device
         self.provider = self._runtime.provider
         self.versions = _versions()
@@ -87,13 +89,13 @@ class Engine:
         """Drops the sessions of a deleted model."""
         self._models.forget(digest)
 
-    def _inputs(self, question: Question, model: OpenModel) -> tuple[Tensors, Recipe | None]:
+    def _inputs(self, question: Question, model: OpenModel) -> tuple[Tensors, PictureRecipe | None]:
         if question.inputs:
             return checked(question.inputs, model.anatomy.inputs), None
         if model.image is None:
             raise BadQuestion("the model's input is not one image: send float arrays by name instead of pictures")
-        by = recipe(question.wording.preprocessing, model.image)
-        return {model.anatomy.inputs[0].name: prepare(question.pictures, by, model.image)}, by
+        by = self._pictures.recipe(question.wording.preprocessing, model.image)
+        return {model.anatomy.inputs[0].name: self._pictures.prepare(question.pictures, by, model.image)}, by
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Run:
 
 
 def _found(
-    question: Question, model: OpenModel, run: Run, prepared: Recipe | None, until: float
+    question: Question, model: OpenModel, run: Run, prepared: PictureRecipe | None, until: float
 ) -> Iterator[Looked | Stack | None]:
     """What one method finds in these images."""
     if question.every_class:

@@ -1,14 +1,13 @@
 """From pixels of what was sent to pixels of the model's input, and back."""
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from backlit_proto.errors import NotExplainable
-from backlit_server.engine.pictures import Recipe
+from backlit_server.engine.decoding import upright_size
+from backlit_server.graph import PictureRecipe
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,10 @@ Frames = Callable[[int], Frame]
 """The frame of an image of the question, by its index."""
 
 
-def frames(pictures: Sequence[bytes | np.ndarray], by: Recipe | None, size: tuple[int, int] | None) -> Frames:
+def frames(pictures: Sequence[bytes | np.ndarray], by: PictureRecipe | None, size: tuple[int, int] | None) -> Frames:
     """The frames of pictures prepared by a recipe; of arrays (no recipe), which are inputs of this size themselves."""
     if by is not None:
-        return lambda image: FRAMES[by.fit](_upright_size(pictures[image]), by)
+        return lambda image: FRAMES[by.fit](upright_size(pictures[image]), by)
     return lambda image: _of_array(size)
 
 
@@ -45,25 +44,17 @@ def _of_array(size: tuple[int, int] | None) -> Frame:
     return Frame((0, 0), (1, 1), size)
 
 
-def _upright_size(picture: bytes | np.ndarray) -> tuple[int, int]:
-    """Width and height."""
-    if isinstance(picture, np.ndarray):
-        return picture.shape[1], picture.shape[0]
-    with Image.open(io.BytesIO(picture)) as image:
-        return ImageOps.exif_transpose(image).size
-
-
-def _stretched(size: tuple[int, int], by: Recipe) -> Frame:
+def _stretched(size: tuple[int, int], by: PictureRecipe) -> Frame:
     return Frame((0, 0), (by.width / size[0], by.height / size[1]), (by.height, by.width))
 
 
-def _cropped(size: tuple[int, int], by: Recipe) -> Frame:
+def _cropped(size: tuple[int, int], by: PictureRecipe) -> Frame:
     scale = by.crop * min(size[0] / by.width, size[1] / by.height)
     start = (size[0] - scale * by.width) / 2, (size[1] - scale * by.height) / 2
     return Frame(start, (1 / scale, 1 / scale), (by.height, by.width))
 
 
-def _padded(size: tuple[int, int], by: Recipe) -> Frame:
+def _padded(size: tuple[int, int], by: PictureRecipe) -> Frame:
     scale = min(by.width / size[0], by.height / size[1])
     width, height = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
     scales = width / size[0], height / size[1]
@@ -71,7 +62,7 @@ def _padded(size: tuple[int, int], by: Recipe) -> Frame:
     return Frame(start, scales, (by.height, by.width))
 
 
-FRAMES: dict[str, Callable[[tuple[int, int], Recipe], Frame]] = {
+FRAMES: dict[str, Callable[[tuple[int, int], PictureRecipe], Frame]] = {
     "STRETCH": _stretched,
     "CROP": _cropped,
     "PAD": _padded,

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from backlit_proto.errors import BadQuestion
-from backlit_server.engine.pictures import ImageInput
-from backlit_server.graph import Anatomy, Spec
+from backlit_server.graph import Anatomy, ImageInput, Spec
 
 ORDERS = {"NCHW": (0, 2, 3, 1), "NHWC": (0, 3, 1, 2)}  # of an image in the other layout, as transpose takes it
 

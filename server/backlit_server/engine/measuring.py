@@ -14,11 +14,12 @@ from backlit_server.engine.asking import images_at_once
 from backlit_server.engine.frames import Frames
 from backlit_server.engine.inputs import alone
 from backlit_server.engine.models import OpenModel
-from backlit_server.engine.pictures import Recipe, black, recipe
 from backlit_server.engine.probabilities import probability_of
 from backlit_server.engine.questions import AskedMeasure, Wording
+from backlit_server.engine.recipes import black, recipe
 from backlit_server.engine.sitting import Sitting
 from backlit_server.engine.targets import Row, seeds
+from backlit_server.graph import PictureRecipe
 from backlit_server.methods.asking import drive
 from backlit_server.methods.head_probing import of_targets
 from backlit_server.methods.measures import MEASURES
@@ -41,7 +42,7 @@ class Bench:
     model: OpenModel
     feeds: Tensors
     frame: Frames
-    prepared: Recipe | None
+    prepared: PictureRecipe | None
     again: Callable[[Wording, OpenModel, Tensors, Row], Array]
 
     def black(self) -> Array:

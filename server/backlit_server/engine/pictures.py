@@ -1,19 +1,24 @@
-"""From a picture to the model's input, as the model's preprocessing says."""
+"""From pictures to the model's input, as its preprocessing says: by Pillow, or by a graph of its own session."""
 
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
-from backlit_server.methods.presets import ASSUMED, preset
+from backlit_server.engine.decoding import decoded, opened
+from backlit_server.engine.recent import Recent
+from backlit_server.engine.recipes import GRAPH, PILLOW, USUAL, recipe
+from backlit_server.engine.runtime import Runtime, Session
+from backlit_server.graph import PIXELS, ImageInput, PictureRecipe, pixels_graph
 
-LARGEST_PICTURE = 50_000_000  # pixels, read from the header before anything is decoded
-FORMATS = ("JPEG", "PNG", "WEBP")
-MODES = {"RGB": "RGB", "BGR": "RGB", "GREY": "L"}
+Picture = bytes | np.ndarray
+MOST_GRAPHS = 32  # preprocessing graphs that are kept open
+AT_ONCE = 16_000_000  # pixels of pictures that one run of a graph takes, unless a single one has more
+PREPARED = "prepared"  # the output of such a graph
 RESAMPLING = {
     "BILINEAR": Image.Resampling.BILINEAR,
     "BICUBIC": Image.Resampling.BICUBIC,
@@ -21,169 +26,95 @@ RESAMPLING = {
 }
 
 
-@dataclass(frozen=True)
-class ImageInput:
-    """What the model expects: dtype, layout "NCHW" or "NHWC", and sizes where they are fixed (0: not)."""
+class Pictures:
+    """Prepares pictures of at most so many million pixels on one device, whose kind says who prepares them."""
 
-    dtype: np.dtype
-    layout: str
-    channels: int
-    height: int
-    width: int
+    def __init__(self, runtime: Runtime, megapixels: float) -> None:
+        self._runtime = runtime
+        self._megapixels = megapixels
+        self._usual = USUAL[runtime.device.partition(":")[0]]
+        self._open: Recent[tuple[PictureRecipe, ImageInput], Session] = Recent(MOST_GRAPHS)
+        Image.MAX_IMAGE_PIXELS = None  # ours holds instead, which is read from the same header
 
+    def recipe(self, declared: pb.Preprocessing | None, expected: ImageInput) -> PictureRecipe:
+        """What is done to pictures, and by whom."""
+        return recipe(declared, expected, self._usual)
 
-@dataclass(frozen=True)
-class Recipe:
-    """Every detail of a preprocessing, presets and defaults filled in."""
+    def prepare(self, pictures: Sequence[Picture], by: PictureRecipe, expected: ImageInput) -> np.ndarray:
+        """The model's input for these pictures, one row each, in the model's layout and dtype."""
+        if expected.channels not in (0, by.channels):
+            raise BadQuestion(
+                f"the model's input has {expected.channels} channels, pictures have {by.channels} in {by.color}: "
+                "send a float array, or another color in the preprocessing"
+            )
+        images = (opened(picture, self._megapixels) for picture in pictures)
+        return WAYS[by.computed_by](self, images, by, expected)
 
-    preset: str
-    mean: np.ndarray
-    std: np.ndarray
-    color: str
-    fit: str
-    crop: float
-    interpolation: str
-    height: int
-    width: int
-
-    def message(self) -> pb.Preprocessing:
-        """The recipe as provenance tells it."""
-        return pb.Preprocessing(
-            preset=self.preset,
-            mean=self.mean.tolist(),
-            std=self.std.tolist(),
-            color=f"COLOR_{self.color}",
-            fit=f"FIT_{self.fit}",
-            height=self.height,
-            width=self.width,
-            crop=self.crop,
-            interpolation=f"INTERPOLATION_{self.interpolation}",
-        )
+    def by_graph(self, images: Iterable[Image.Image], by: PictureRecipe, expected: ImageInput) -> np.ndarray:
+        """Pictures of one size in a row share a run."""
+        if (by, expected) not in self._open:
+            self._open[by, expected] = self._runtime.open(pixels_graph(by, expected, PREPARED))
+        session = self._open[by, expected]
+        return np.concatenate([session.run({PIXELS: batch})[PREPARED] for batch in _batches(images)])
 
 
-def recipe(declared: pb.Preprocessing | None, expected: ImageInput) -> Recipe:
-    """The declared preprocessing (or the assumed one) for this input; set fields override the preset."""
-    declared = declared or pb.Preprocessing()
-    base = preset(declared.preset or (ASSUMED if not (declared.mean or declared.std) else "raw"))
-    std = np.asarray(declared.std or base.std, np.float32)
-    mean = np.asarray(declared.mean or base.mean, np.float32)
-    color = _chosen(pb.Preprocessing.Color, "COLOR_", declared.color) or (
-        "GREY" if expected.channels == 1 else base.color
-    )
-    height, width = declared.height or expected.height, declared.width or expected.width
-    if not (height and width):
-        raise BadQuestion(
-            "the model's input has no fixed height and width: give them in the preprocessing, or send a float array"
-        )
-    if (std == 0).any():
-        raise BadQuestion("the preprocessing divides by a std of 0")
-    return Recipe(
-        preset=declared.preset or (ASSUMED if base is preset(ASSUMED) else ""),
-        mean=_per_channel("mean", mean, color),
-        std=_per_channel("std", std, color),
-        color=color,
-        fit=_chosen(pb.Preprocessing.Fit, "FIT_", declared.fit) or base.fit,
-        crop=declared.crop or base.crop,
-        interpolation=_chosen(pb.Preprocessing.Interpolation, "INTERPOLATION_", declared.interpolation)
-        or base.interpolation,
-        height=height,
-        width=width,
-    )
+def _batches(images: Iterable[Image.Image]) -> Iterator[np.ndarray]:
+    pixels = (np.asarray(decoded(image, "RGB")) for image in images)
+    for shape, alike in itertools.groupby(pixels, lambda array: array.shape):
+        together = max(1, AT_ONCE // math.prod(shape[:2]))
+        while batch := list(itertools.islice(alike, together)):
+            yield np.stack(batch)
 
 
-def _chosen(enum, prefix: str, value: int) -> str:
-    return enum.Name(value).removeprefix(prefix) if value else ""
-
-
-def _per_channel(name: str, values: np.ndarray, color: str) -> np.ndarray:
-    channels = 1 if color == "GREY" else 3
-    if len(values) == channels or len(values) == 1:
-        return values
-    if channels == 1:
-        return values.mean(keepdims=True)
-    raise BadQuestion(f"the preprocessing's {name} has {len(values)} values; give 1, or {channels} for {color}")
-
-
-def prepare(pictures: Sequence[bytes | np.ndarray], by: Recipe, expected: ImageInput) -> np.ndarray:
-    """The model's input for these pictures, one row each, in the model's layout and dtype."""
-    channels = 1 if by.color == "GREY" else 3
-    if expected.channels not in (0, channels):
-        raise BadQuestion(
-            f"the model's input has {expected.channels} channels, pictures have {channels} in {by.color}: "
-            "send a float array, or another color in the preprocessing"
-        )
-    pixels = np.stack([_pixels(_open(picture), by) for picture in pictures])
+def by_pillow(images: Iterable[Image.Image], by: PictureRecipe, expected: ImageInput) -> np.ndarray:
+    """Pictures one by one."""
+    pixels = np.stack([_pixels(image, by) for image in images])
     if by.color == "BGR":
         pixels = pixels[..., ::-1]
-    images = pixels if np.issubdtype(expected.dtype, np.integer) else (pixels - by.mean) / by.std
+    if not np.issubdtype(expected.dtype, np.integer):
+        pixels = (pixels - np.array(by.mean, np.float32)) / np.array(by.std, np.float32)
     if expected.layout == "NCHW":
-        images = images.transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(images, expected.dtype)
+        pixels = pixels.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(pixels, expected.dtype)
 
 
-def black(by: Recipe, expected: ImageInput) -> np.ndarray:
-    """What the model takes where a picture is black: (channels, 1, 1)."""
-    pixel = 0 * by.mean if np.issubdtype(expected.dtype, np.integer) else -by.mean / by.std
-    return np.broadcast_to(pixel, (1 if by.color == "GREY" else 3,)).reshape(-1, 1, 1)
+def _pixels(image: Image.Image, by: PictureRecipe) -> np.ndarray:
+    """Pixels (height, width, channels) of a picture brought to the recipe's size."""
+    fitted = FITS[by.fit](decoded(image, "L" if by.color == "GREY" else "RGB"), by)
+    return np.asarray(fitted).reshape(by.height, by.width, -1)
 
 
-def _open(picture: bytes | np.ndarray) -> Image.Image:
-    if isinstance(picture, np.ndarray):
-        return _from_pixels(picture)
-    try:
-        image = Image.open(io.BytesIO(picture), formats=FORMATS)
-    except UnidentifiedImageError:
-        raise BadQuestion(f"a picture is not a {', '.join(FORMATS)} file that can be read") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadQuestion(f"a picture cannot be read: {error}") from None
-    if image.width * image.height > LARGEST_PICTURE:
-        raise BadQuestion(
-            f"a picture of {image.width} x {image.height}: at most {LARGEST_PICTURE // 1_000_000} million pixels"
-        )
-    return image
-
-
-def _from_pixels(pixels: np.ndarray) -> Image.Image:
-    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
-        raise BadQuestion(
-            f"a picture is uint8 pixels, height x width x 3 or height x width; this is {pixels.dtype} {pixels.shape}"
-        )
-    if not pixels.size:
-        raise BadQuestion("a picture has no pixels")
-    return Image.fromarray(pixels)
-
-
-def _pixels(image: Image.Image, by: Recipe) -> np.ndarray:
-    """Float pixels (height, width, channels) of a picture brought to the recipe's size."""
-    try:
-        upright = ImageOps.exif_transpose(image)  # as the photographer saw it
-        image = FITS[by.fit](upright.convert(MODES[by.color]), by)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise BadQuestion(f"a picture cannot be decoded: {error}") from None
-    return np.asarray(image, np.float32).reshape(by.height, by.width, -1)
-
-
-def _stretch(image: Image.Image, by: Recipe) -> Image.Image:
+def _stretch(image: Image.Image, by: PictureRecipe) -> Image.Image:
     return image.resize((by.width, by.height), RESAMPLING[by.interpolation])
 
 
-def _crop(image: Image.Image, by: Recipe) -> Image.Image:
+def _crop(image: Image.Image, by: PictureRecipe) -> Image.Image:
     """The centre of the picture, `crop` of what fits: one resize from the source box, no rounding in between."""
     scale = by.crop * min(image.width / by.width, image.height / by.height)
-    half_width, half_height = scale * by.width / 2, scale * by.height / 2
-    x, y = image.width / 2, image.height / 2
-    box = (x - half_width, y - half_height, x + half_width, y + half_height)
-    return image.resize((by.width, by.height), RESAMPLING[by.interpolation], box=box)
+    left, right = _middle(image.width, scale * by.width)
+    top, bottom = _middle(image.height, scale * by.height)
+    return image.resize((by.width, by.height), RESAMPLING[by.interpolation], box=(left, top, right, bottom))
 
 
-def _pad(image: Image.Image, by: Recipe) -> Image.Image:
+def _middle(size: int, length: float) -> tuple[float, float]:
+    return max(size / 2 - length / 2, 0), min(size / 2 + length / 2, size)
+
+
+def _pad(image: Image.Image, by: PictureRecipe) -> Image.Image:
     scale = min(by.width / image.width, by.height / image.height)
     width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    mean = np.broadcast_to(np.rint(by.mean), (len(image.getbands()),))
-    filled = Image.new(image.mode, (by.width, by.height), tuple(int(m) for m in mean))
+    filled = Image.new(image.mode, (by.width, by.height), by.fill)
     small = image.resize((width, height), RESAMPLING[by.interpolation])
     filled.paste(small, ((by.width - width) // 2, (by.height - height) // 2))
     return filled
 
 
-FITS = {"STRETCH": _stretch, "CROP": _crop, "PAD": _pad}
+FITS: Mapping[str, Callable[[Image.Image, PictureRecipe], Image.Image]] = {
+    "STRETCH": _stretch,
+    "CROP": _crop,
+    "PAD": _pad,
+}
+WAYS: Mapping[str, Callable[[Pictures, Iterable[Image.Image], PictureRecipe, ImageInput], np.ndarray]] = {
+    PILLOW: lambda pictures, images, by, expected: by_pillow(images, by, expected),
+    GRAPH: Pictures.by_graph,
+}

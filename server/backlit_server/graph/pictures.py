@@ -21,7 +21,7 @@ class ImageInput:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PictureRecipe:
     """Every detail of a preprocessing, presets and defaults filled in.
 
     `mean` and `std` hold one value a channel, in the order of `color`, or one for all. `computed_by` is PILLOW or

@@ -4,12 +4,11 @@ ONNX's Resize would be shorter; as ONNX Runtime computes it, with antialiasing, 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
-from backlit_server.graph.pictures import ImageInput, Recipe
+from backlit_server.graph.pictures import ImageInput, PictureRecipe
 from backlit_server.graph.recording.sym import Array, Sym
 from backlit_server.graph.recording.tape import Kind, Tape, value_info
 from backlit_server.graph.resampling import Axis, cubic, nearest, smooth, triangle
@@ -20,7 +19,7 @@ OPSET, IR = 21, 10
 GREY = np.array([19595, 38470, 7471], np.float64)  # of 65536, as Pillow weighs red, green and blue
 
 
-def pixels_graph(by: Recipe, image: ImageInput, output: str) -> ModelProto:
+def pixels_graph(by: PictureRecipe, image: ImageInput, output: str) -> ModelProto:
     """A model from `pixels` to an image input, called `output`."""
     given = value_info(PIXELS, Kind(TensorProto.UINT8, ("batch", "height", "width", 3)))
     graph = helper.make_graph([], PIXELS, [given], [])
@@ -28,7 +27,7 @@ def pixels_graph(by: Recipe, image: ImageInput, output: str) -> ModelProto:
     return tape.finish({output: prepared(Sym(tape, PIXELS), by, image).name})
 
 
-def prepared(pixels: Array, by: Recipe, image: ImageInput) -> Array:
+def prepared(pixels: Array, by: PictureRecipe, image: ImageInput) -> Array:
     """Pictures (batch, height, width, 3) as the model takes them."""
     height, width = (pixels.size_of(axis).astype(np.float64) for axis in (1, 2))
     rows, columns = FITS[by.fit](height, width, by)
@@ -42,7 +41,7 @@ def prepared(pixels: Array, by: Recipe, image: ImageInput) -> Array:
     return (planes if image.layout == "NCHW" else planes.transpose(0, 2, 3, 1)).astype(image.dtype)
 
 
-def _planes(pixels: Array, by: Recipe) -> Array:
+def _planes(pixels: Array, by: PictureRecipe) -> Array:
     """uint8 (batch, channels, height, width)."""
     planes = pixels.transpose(0, 3, 1, 2)
     if by.channels == 3:
@@ -55,7 +54,7 @@ def _each_channel(values: tuple[float, ...]) -> np.ndarray:
     return np.array(values, np.float32).reshape(-1, 1, 1)
 
 
-def _stretched(height: Array, width: Array, by: Recipe) -> tuple[Axis, Axis]:
+def _stretched(height: Array, width: Array, by: PictureRecipe) -> tuple[Axis, Axis]:
     return _whole(height, by.height), _whole(width, by.width)
 
 
@@ -63,7 +62,7 @@ def _whole(size: Array, pixels: int) -> Axis:
     return Axis(size, size * 0.0, size / pixels, size.lift(np.arange(pixels)), size.lift(np.float64(pixels)))
 
 
-def _cropped(height: Array, width: Array, by: Recipe) -> tuple[Axis, Axis]:
+def _cropped(height: Array, width: Array, by: PictureRecipe) -> tuple[Axis, Axis]:
     scale = np.minimum(width / by.width, height / by.height) * by.crop
     return _middle(height, scale * by.height, by.height), _middle(width, scale * by.width, by.width)
 
@@ -76,7 +75,7 @@ def _middle(size: Array, length: Array, pixels: int) -> Axis:
     return Axis(size, start.astype(np.float64), step, size.lift(np.arange(pixels)), size.lift(np.float64(pixels)))
 
 
-def _padded(height: Array, width: Array, by: Recipe) -> tuple[Axis, Axis]:
+def _padded(height: Array, width: Array, by: PictureRecipe) -> tuple[Axis, Axis]:
     scale = np.minimum(by.width / width, by.height / height)
     return _between_margins(height, scale, by.height), _between_margins(width, scale, by.width)
 
@@ -87,7 +86,7 @@ def _between_margins(size: Array, scale: Array, pixels: int) -> Axis:
     return Axis(size, size * 0.0, size / count, size.lift(np.arange(pixels)) - before.astype(np.int64), count)
 
 
-FITS: Mapping[str, Callable[[Array, Array, Recipe], tuple[Axis, Axis]]] = {
+FITS: Mapping[str, Callable[[Array, Array, PictureRecipe], tuple[Axis, Axis]]] = {
     "STRETCH": _stretched,
     "CROP": _cropped,
     "PAD": _padded,

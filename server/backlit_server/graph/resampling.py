@@ -1,4 +1,4 @@
-"""Pillow's resampling (Resample.c, Geometry.c of Pillow 13) in ONNX operators, to the last bit, for pictures of any size.
+"""Pillow's resampling (Resample.c and Geometry.c of Pillow 13) in ONNX operators, to the last bit, at any size.
 
 A smooth resampling is two products, with the weights of the columns and with those of the rows, and pixels are rounded
 after each of them. Weights are multiples of 2^-22 and products are added up in double precision, so without error.

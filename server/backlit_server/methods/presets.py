@@ -5,6 +5,7 @@ input = (pixel - mean) / std for each channel, pixels from 0 to 255.
 
 from dataclasses import dataclass
 
+from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 
 
@@ -43,6 +44,8 @@ PRESETS: dict[str, Preset] = {
 # fmt: on
 
 ASSUMED = "imagenet"
+LARGEST_SIDE = 8192
+FAR = 1e30  # numbers beyond it, and deviations below 1 / FAR, are lost in single precision
 
 
 def preset(name: str) -> Preset:
@@ -50,3 +53,20 @@ def preset(name: str) -> Preset:
     if name not in PRESETS:
         raise BadQuestion(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+def check_preprocessing(given: pb.Preprocessing) -> None:
+    """BadQuestion for what no picture can be prepared by."""
+    if given.preset:
+        preset(given.preset)
+    if not all(abs(number) < FAR for number in (*given.mean, *given.std, given.crop)):
+        raise BadQuestion("the preprocessing holds a number that is not finite, or too large")
+    if any(abs(number) < 1 / FAR for number in given.std):
+        raise BadQuestion("the preprocessing divides by a std of 0")
+    if not 0 <= given.crop <= 1:
+        raise BadQuestion(f"the preprocessing keeps {given.crop} of the shorter side: crop lies between 0 and 1")
+    if max(given.height, given.width) > LARGEST_SIDE:
+        raise BadQuestion(f"the preprocessing makes pictures of {given.height} x {given.width}: {LARGEST_SIDE} at most")
+    for field, value in given.ListFields():
+        if field.enum_type and value not in field.enum_type.values_by_number:
+            raise BadQuestion(f"the preprocessing has no {field.name} {value}: see the contract")

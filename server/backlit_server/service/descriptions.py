@@ -1,27 +1,11 @@
-"""What people say about a model: name, preprocessing, class names. Checked before any of it is stored."""
+"""What people say about a model's classes, checked before it is stored."""
 
 import math
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
-from backlit_server.methods.presets import preset
 
 MOST_CLASSES = 100_000
-LARGEST_SIDE = 8192
-
-
-def check_preprocessing(given: pb.Preprocessing) -> None:
-    """BadQuestion for what no picture can be prepared by."""
-    if given.preset:
-        preset(given.preset)
-    if not all(math.isfinite(number) for number in (*given.mean, *given.std, given.crop)):
-        raise BadQuestion("the preprocessing holds a number that is not finite")
-    if 0 in given.std:
-        raise BadQuestion("the preprocessing divides by a std of 0")
-    if not 0 <= given.crop <= 1:
-        raise BadQuestion(f"the preprocessing keeps {given.crop} of the shorter side: crop lies between 0 and 1")
-    if max(given.height, given.width) > LARGEST_SIDE:
-        raise BadQuestion(f"the preprocessing makes pictures of {given.height} x {given.width}: {LARGEST_SIDE} at most")
 
 
 def check_class_names(count: int, card: pb.Card) -> None:

@@ -14,6 +14,7 @@ from backlit_proto import backlit_pb2_grpc as services
 from backlit_proto.errors import BadQuestion, Overloaded
 from backlit_proto.parts import MODEL, digest_of, files_in, flat, listing_beside
 from backlit_server.methods import DEFAULT_METHOD, METHODS
+from backlit_server.methods.presets import check_preprocessing
 from backlit_server.service import descriptions, uploads
 from backlit_server.service.logs import note
 from backlit_server.service.metrics import Metrics
@@ -63,7 +64,7 @@ class ModelService(services.ModelServiceServicer):
             )
         if header.name:
             check_name(header.name)
-        descriptions.check_preprocessing(header.preprocessing)
+        check_preprocessing(header.preprocessing)
 
     async def _take(self, header: pb.UploadHeader, parts: uploads.Parts) -> None:
         """From the first chunk to a model that everybody sees; what is refused on the way is never seen."""
@@ -120,7 +121,7 @@ class ModelService(services.ModelServiceServicer):
     async def Update(self, request: pb.UpdateRequest, context: Context) -> pb.UpdateResponse:
         if request.name:
             check_name(request.name)
-        descriptions.check_preprocessing(request.preprocessing)
+        check_preprocessing(request.preprocessing)
         model = await uploads.landed(self._update, request)
         note(model=model.digest)
         return pb.UpdateResponse(model=self._told(model))

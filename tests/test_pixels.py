@@ -1,0 +1,111 @@
+"""Preprocessing as a graph beside Pillow, on photographs: every fit, interpolation, color, layout and dtype."""
+
+import itertools
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from backlit_proto import backlit_pb2 as pb
+from backlit_server.engine.recipes import recipe
+from backlit_server.engine.runtime import Runtime
+from backlit_server.graph import ImageInput
+from bare import ask, responses
+from preparing import THREADS, pictures, prepare
+
+FITS = ("CROP", "STRETCH", "PAD")
+INTERPOLATIONS = ("BILINEAR", "BICUBIC", "NEAREST")
+SIZES = ((224, 224), (37, 301), (1, 1))
+ROCKET, CHELSEA = skimage.data.rocket(), skimage.data.chelsea()
+PICTURES = {
+    "a photograph": CHELSEA,
+    "a tall one": np.ascontiguousarray(np.rot90(ROCKET)),
+    "odd sizes": CHELSEA[:237, :301],
+    "one pixel": CHELSEA[:1, :1],
+    "very wide": ROCKET[100:103],
+    "one column": ROCKET[:, 200:201],
+    "noise": np.random.default_rng(0).integers(0, 256, (64, 49, 3), np.uint8),
+    "grey": skimage.data.camera()[:200, :350],
+}
+IMAGE = ImageInput(np.dtype(np.float32), "NCHW", 3, 0, 0)
+
+
+def both(pixels: np.ndarray, expected: ImageInput = IMAGE, **declared) -> tuple[np.ndarray, np.ndarray]:
+    """The input as Pillow makes it, and as the graph does."""
+    ways = (pb.Preprocessing.COMPUTED_BY_PILLOW, pb.Preprocessing.COMPUTED_BY_GRAPH)
+    one, other = (prepare([pixels], pb.Preprocessing(**declared, computed_by=way), expected) for way in ways)
+    assert (one.shape, one.dtype) == (other.shape, other.dtype)
+    return one, other
+
+
+@pytest.mark.parametrize(("fit", "interpolation"), list(itertools.product(FITS, INTERPOLATIONS)))
+def test_the_graph_makes_pillows_pixels(fit, interpolation):
+    declared = {"preset": "raw", "fit": f"FIT_{fit}", "interpolation": f"INTERPOLATION_{interpolation}"}
+    for (name, pixels), (height, width) in itertools.product(PICTURES.items(), SIZES):
+        one, other = both(pixels, **declared, height=height, width=width)
+        apart = abs(one - other)
+        assert apart.max() <= 1, (name, height, width)  # of 255
+        assert np.count_nonzero(apart) <= 1e-3 * apart.size, (name, height, width)
+
+
+def test_the_graph_makes_pillows_pixels_of_files(shared):
+    """Hundreds of sizes, a few of which Pillow resizes in the other direction first."""
+    for file in sorted((shared / "photos/imagenet").iterdir())[::8]:
+        picture = file.read_bytes()
+        one, other = both(picture, preset="raw", height=224, width=224, interpolation="INTERPOLATION_BICUBIC")
+        assert abs(one - other).max() <= 1, file.name
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "float64", "uint8", "int32"])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize(("preset", "color"), [("imagenet", "RGB"), ("caffe", "BGR"), ("inception", "GREY")])
+def test_the_graph_normalises_as_numpy_does(preset, color, layout, dtype):
+    expected = ImageInput(np.dtype(dtype), layout, 1 if color == "GREY" else 3, 40, 56)
+    one, other = both(CHELSEA, expected, preset=preset, color=f"COLOR_{color}", fit="FIT_PAD")
+    grey_level = 1 if np.dtype(dtype).kind in "ui" else 1.01 / 57
+    assert abs(one.astype(float) - other.astype(float)).max() <= 1e-2 * grey_level
+
+
+def test_pictures_of_one_size_share_a_run_and_others_keep_their_place(monkeypatch):
+    sizes = []
+    opened = Runtime.open
+    given = [CHELSEA, CHELSEA[::-1].copy(), ROCKET, CHELSEA[:, ::-1].copy()]
+    declared = pb.Preprocessing(preset="unit", height=32, width=24, computed_by=pb.Preprocessing.COMPUTED_BY_GRAPH)
+
+    def watched(runtime, model, folder=None):
+        session = opened(runtime, model, folder)
+        run = session.run
+        session.run = lambda feeds: (sizes.append(feeds["pixels"].shape[:3]), run(feeds))[1]
+        return session
+
+    monkeypatch.setattr(Runtime, "open", watched)
+    together = type(pictures())(Runtime("cpu", THREADS), 1)
+    made = together.prepare(given, together.recipe(declared, IMAGE), IMAGE)
+    assert sizes == [(2, 300, 451), (1, 427, 640), (1, 300, 451)]
+    alone = [prepare([pixels], declared, IMAGE)[0] for pixels in given]
+    np.testing.assert_array_equal(made, alone)
+
+
+def test_each_kind_of_device_has_its_way_and_a_preprocessing_may_name_another():
+    for usual, asked, taken in (
+        ("PILLOW", "UNSPECIFIED", "PILLOW"),
+        ("GRAPH", "UNSPECIFIED", "GRAPH"),
+        ("GRAPH", "PILLOW", "PILLOW"),
+        ("PILLOW", "GRAPH", "GRAPH"),
+    ):
+        declared = pb.Preprocessing(preset="unit", height=8, width=8, computed_by=f"COMPUTED_BY_{asked}")
+        assert recipe(declared, IMAGE, usual).computed_by == taken
+
+
+@pytest.mark.gpu
+def test_a_gpu_makes_pillows_pixels_too():
+    gpu = type(pictures())(Runtime("require-cuda", THREADS), 10)
+    for fit, interpolation in itertools.product(FITS, INTERPOLATIONS):
+        declared = pb.Preprocessing(
+            preset="raw", height=224, width=224, fit=f"FIT_{fit}", interpolation=f"INTERPOLATION_{interpolation}"
+        )
+        by = gpu.recipe(declared, IMAGE)
+        assert by.computed_by == "GRAPH"
+        one = prepare([CHELSEA], declared, IMAGE)
+        assert abs(gpu.prepare([CHELSEA], by, IMAGE) - one).max() <= 1
