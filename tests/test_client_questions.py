@@ -271,6 +271,7 @@ def test_a_question_larger_than_a_message_says_so_before_it_is_sent():
         ("imagenet", Preprocessing(preset="imagenet")),
         ({"mean": 127, "std": [128]}, Preprocessing(mean=(127,), std=(128,))),
         (Preprocessing(color="grey", fit="pad", crop=0.5), Preprocessing(color="grey", fit="pad", crop=0.5)),
+        ({"preset": "unit", "computed_by": "Graph"}, Preprocessing(preset="unit", computed_by="graph")),
     ],
 )
 def test_preprocessing_survives_the_wire(given, kept):

@@ -5,7 +5,7 @@ import re
 import struct
 import tracemalloc
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ CMYK = np.full((8, 8, 4), (255, 0, 0, 0), np.uint8)
 GREY16 = np.array([[0, 255, 256, 32768, 65535]], np.uint16)
 COLORS = [[255, 0, 0], [0, 255, 0], [9, 8, 7]]
 TRANSPARENT = np.dstack([PIXELS, np.zeros((60, 90), np.uint8)])
-READ: dict[str, tuple[Callable[[], bytes], object]] = {
+READ: Mapping[str, tuple[Callable[[], bytes], object]] = {
     "PNG": (lambda: file(Image.fromarray(PIXELS)), PIXELS),
     "WebP": (lambda: file(Image.fromarray(PIXELS), "WEBP", lossless=True), PIXELS),
     "sixteen bits of grey lose the lower eight": (

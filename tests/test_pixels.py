@@ -1,6 +1,8 @@
 """Preprocessing as a graph beside Pillow, on photographs: every fit, interpolation, color, layout and dtype."""
 
+import io
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,10 +10,12 @@ import skimage.data
 from PIL import Image
 
 from backlit_proto import backlit_pb2 as pb
+from backlit_proto.tensors import to_tensor
+from backlit_server.engine.engine import Engine
 from backlit_server.engine.recipes import recipe
 from backlit_server.engine.runtime import Runtime
 from backlit_server.graph import ImageInput
-from bare import ask, responses
+from bare import stored
 from preparing import THREADS, pictures, prepare
 
 FITS = ("CROP", "STRETCH", "PAD")
@@ -31,10 +35,10 @@ PICTURES = {
 IMAGE = ImageInput(np.dtype(np.float32), "NCHW", 3, 0, 0)
 
 
-def both(pixels: np.ndarray, expected: ImageInput = IMAGE, **declared) -> tuple[np.ndarray, np.ndarray]:
+def both(picture: bytes | np.ndarray, expected: ImageInput = IMAGE, **declared: Any) -> tuple[np.ndarray, np.ndarray]:
     """The input as Pillow makes it, and as the graph does."""
     ways = (pb.Preprocessing.COMPUTED_BY_PILLOW, pb.Preprocessing.COMPUTED_BY_GRAPH)
-    one, other = (prepare([pixels], pb.Preprocessing(**declared, computed_by=way), expected) for way in ways)
+    one, other = (prepare([picture], pb.Preprocessing(**declared, computed_by=way), expected) for way in ways)
     assert (one.shape, one.dtype) == (other.shape, other.dtype)
     return one, other
 
@@ -51,9 +55,10 @@ def test_the_graph_makes_pillows_pixels(fit, interpolation):
 
 def test_the_graph_makes_pillows_pixels_of_files(shared):
     """Hundreds of sizes, a few of which Pillow resizes in the other direction first."""
+    declared: dict[str, Any] = {"preset": "raw", "height": 224, "width": 224, "interpolation": "INTERPOLATION_BICUBIC"}
     for file in sorted((shared / "photos/imagenet").iterdir())[::8]:
         picture = file.read_bytes()
-        one, other = both(picture, preset="raw", height=224, width=224, interpolation="INTERPOLATION_BICUBIC")
+        one, other = both(picture, **declared)
         assert abs(one - other).max() <= 1, file.name
 
 
@@ -96,6 +101,31 @@ def test_each_kind_of_device_has_its_way_and_a_preprocessing_may_name_another():
     ):
         declared = pb.Preprocessing(preset="unit", height=8, width=8, computed_by=f"COMPUTED_BY_{asked}")
         assert recipe(declared, IMAGE, usual).computed_by == taken
+
+
+def asked(engine: Engine, shared, picture: bytes, way: str) -> tuple[pb.ExplainResponse, np.ndarray]:
+    """The answer for pictures of two sizes, prepared in one way."""
+    preprocessing = pb.Preprocessing(preset="efficientnet-lite", computed_by=f"COMPUTED_BY_{way}")
+    question = pb.Question(
+        model=stored(engine.store, shared / "models/efficientnet-lite0.onnx"), preprocessing=preprocessing
+    )
+    question.targets.add(top=2)
+    small = pb.Picture(pixels=to_tensor(CHELSEA[:200, 100:]))
+    request = pb.ExplainRequest(question=question, pictures=[pb.Picture(file=picture), small])
+    (response, heatmaps), *more = [a for a in engine.explain(request, [CHELSEA[:200, 100:]]) if a]
+    assert not more
+    return response, np.stack(heatmaps)
+
+
+def test_pictures_of_differing_sizes_join_in_one_answer_that_says_who_prepared_them(engine, shared):
+    file = io.BytesIO()
+    Image.fromarray(ROCKET).save(file, "JPEG")
+    by_pillow, maps = asked(engine, shared, file.getvalue(), "PILLOW")
+    by_graph, same = asked(engine, shared, file.getvalue(), "GRAPH")
+    assert [e.image for e in by_graph.explanations] == [0, 0, 1, 1]
+    assert by_pillow.provenance.preprocessing.computed_by == pb.Preprocessing.COMPUTED_BY_PILLOW
+    assert by_graph.provenance.preprocessing.computed_by == pb.Preprocessing.COMPUTED_BY_GRAPH
+    np.testing.assert_allclose(same, maps, atol=1e-4 * abs(maps).max())
 
 
 @pytest.mark.gpu

@@ -72,6 +72,7 @@ VALUES: dict[str, str] = {
     "trace_endpoint": "http://collector:4317",
     "metrics_host": "::",
     "max_message_mb": "7",
+    "max_picture_megapixels": "7",
     "max_upload_mb": "7",
     "max_store_gb": "7",
     "max_questions": "7",

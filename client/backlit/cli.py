@@ -131,6 +131,7 @@ def _export(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", type=Path, metavar="FILE", help="the .onnx file to write")
     command.add_argument("--method", default="grad-cam")
     command.add_argument("--layer", default="")
+    command.add_argument("--pictures", action="store_true", help="the file takes uint8 pictures, as declared")
 
 
 def _doctor(command: argparse.ArgumentParser) -> None:

@@ -63,7 +63,7 @@ def methods(server: Server, args: Namespace) -> None:
 
 def export(server: Server, args: Namespace) -> None:
     """Writes the rewritten model."""
-    print(found(server, args).export(args.file, layer=args.layer, method=args.method))
+    print(found(server, args).export(args.file, layer=args.layer, method=args.method, pictures=args.pictures))
 
 
 def delete(server: Server, args: Namespace) -> None:

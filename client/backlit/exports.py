@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from backlit.preprocessing import Declared, Preprocessing
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion, CorruptModel
 from backlit_proto.parts import MODEL, Fingerprint, digest_of
@@ -54,6 +55,16 @@ class Arrival:
             raise CorruptModel("the list of the export's files arrived damaged: ask again")
         self._found = Fingerprint(self._files)
         self._outs = [self._opened(file.name) for file in self._files]
+
+
+def export_request(
+    model: str, layer: str, method: str, pictures: bool | Declared, weights_name: str
+) -> pb.ExportRequest:
+    """What asks for an export; `pictures` as in Model.export."""
+    request = pb.ExportRequest(model=model, layer=layer, method=method, weights_name=weights_name)
+    if pictures is not False:
+        request.pictures.CopyFrom(pb.Preprocessing() if pictures is True else Preprocessing.of(pictures).message())
+    return request
 
 
 def weights_name(path: Path | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any, overload
 
 from backlit import flows
 from backlit.answers import Explanation, Partial, read_finals, read_partials
-from backlit.exports import kept, saved, weights_name
+from backlit.exports import export_request, kept, saved, weights_name
 from backlit.flows import Call
 from backlit.many import Conversation, Result
 from backlit.measures import Asked
@@ -101,11 +101,24 @@ class Model(StoredModel):
         return _results(talk, self.wire.responses(Call("ExplainMany", requests), timeout))
 
     @overload
-    def export(self, *, layer: str = "", method: str = "grad-cam", timeout: float | None = None) -> bytes: ...
+    def export(
+        self,
+        *,
+        layer: str = "",
+        method: str = "grad-cam",
+        pictures: bool | Declared = False,
+        timeout: float | None = None,
+    ) -> bytes: ...
 
     @overload
     def export(
-        self, path: str | PathLike[str], *, layer: str = "", method: str = "grad-cam", timeout: float | None = None
+        self,
+        path: str | PathLike[str],
+        *,
+        layer: str = "",
+        method: str = "grad-cam",
+        pictures: bool | Declared = False,
+        timeout: float | None = None,
     ) -> Path: ...
 
     def export(
@@ -114,15 +127,18 @@ class Model(StoredModel):
         *,
         layer: str = "",
         method: str = "grad-cam",
+        pictures: bool | Declared = False,
         timeout: float | None = None,
     ) -> bytes | Path:
         """The rewritten model as one ONNX file, written to `path` or returned as bytes; its digest is checked.
 
-        A model of more than 2 GiB needs a path: its largest weights are written beside it, to `<path>.data`.
+        A model of more than 2 GiB needs a path: its largest weights are written beside it, to `<path>.data`. With
+        `pictures` it takes uint8 pictures of any size, `pixels` (batch, height, width, 3), and prepares them as is
+        declared for the model (True), or as is said here.
         """
         place, buffer = Path(path) if path is not None else None, io.BytesIO()
         name = weights_name(place)
-        request = pb.ExportRequest(model=self.digest, layer=layer, method=method, weights_name=name)
+        request = export_request(self.digest, layer, method, pictures, name)
         with saved(place) if place else kept(buffer) as take:
             for part in self.wire.responses(Call("Export", request), timeout):
                 take(part)

@@ -15,7 +15,8 @@ class Preprocessing:
 
     `mean` and `std` hold one value a channel, or one for all. `color` is "rgb", "bgr" or "grey"; `fit` is "crop"
     (shorter side resized, centre cut out, `crop` is the share that is kept), "stretch" or "pad"; `interpolation` is
-    "bilinear", "bicubic" or "nearest". `height` and `width` are 0 where the model's input says them.
+    "bilinear", "bicubic" or "nearest". `height` and `width` are 0 where the model's input says them. `computed_by` is
+    "pillow" or "graph"; left empty, it is what suits the server's device.
     """
 
     preset: str = ""
@@ -27,6 +28,7 @@ class Preprocessing:
     width: int = 0
     crop: float = 0.0
     interpolation: str = ""
+    computed_by: str = ""
 
     @classmethod
     def of(cls, given: "Declared") -> "Preprocessing":
@@ -55,6 +57,7 @@ class Preprocessing:
             width=message.width,
             crop=message.crop,
             interpolation=word(pb.Preprocessing.Interpolation, message.interpolation).lower(),
+            computed_by=word(pb.Preprocessing.ComputedBy, message.computed_by).lower(),
         )
 
     def message(self) -> pb.Preprocessing:
@@ -70,6 +73,7 @@ class Preprocessing:
                 width=self.width,
                 crop=self.crop,
                 interpolation=full_name(pb.Preprocessing.Interpolation, self.interpolation, "interpolation"),
+                computed_by=full_name(pb.Preprocessing.ComputedBy, self.computed_by, "computed_by"),
             )
         except (TypeError, ValueError, AttributeError) as error:
             raise BadQuestion(f"the preprocessing ({self}) cannot be sent: {error}") from None

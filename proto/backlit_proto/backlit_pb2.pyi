@@ -496,16 +496,18 @@ class DeleteResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class ExportRequest(_message.Message):
-    __slots__ = ("model", "layer", "method", "weights_name")
+    __slots__ = ("model", "layer", "method", "weights_name", "pictures")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     LAYER_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     WEIGHTS_NAME_FIELD_NUMBER: _ClassVar[int]
+    PICTURES_FIELD_NUMBER: _ClassVar[int]
     model: str
     layer: str
     method: str
     weights_name: str
-    def __init__(self, model: _Optional[str] = ..., layer: _Optional[str] = ..., method: _Optional[str] = ..., weights_name: _Optional[str] = ...) -> None: ...
+    pictures: Preprocessing
+    def __init__(self, model: _Optional[str] = ..., layer: _Optional[str] = ..., method: _Optional[str] = ..., weights_name: _Optional[str] = ..., pictures: _Optional[_Union[Preprocessing, _Mapping]] = ...) -> None: ...
 
 class ExportResponse(_message.Message):
     __slots__ = ("chunk", "size", "digest", "files")

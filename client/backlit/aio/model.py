@@ -12,7 +12,7 @@ from typing import Any, overload
 from backlit import flows
 from backlit.aio.wire import Wire
 from backlit.answers import Explanation, Partial, read_finals, read_partials
-from backlit.exports import kept, saved, weights_name
+from backlit.exports import export_request, kept, saved, weights_name
 from backlit.flows import Call
 from backlit.many import Conversation, Result
 from backlit.measures import Asked
@@ -88,11 +88,24 @@ class Model(StoredModel):
         return _results(talk, self.wire.responses(Call("ExplainMany", requests), timeout))
 
     @overload
-    async def export(self, *, layer: str = "", method: str = "grad-cam", timeout: float | None = None) -> bytes: ...
+    async def export(
+        self,
+        *,
+        layer: str = "",
+        method: str = "grad-cam",
+        pictures: bool | Declared = False,
+        timeout: float | None = None,
+    ) -> bytes: ...
 
     @overload
     async def export(
-        self, path: str | PathLike[str], *, layer: str = "", method: str = "grad-cam", timeout: float | None = None
+        self,
+        path: str | PathLike[str],
+        *,
+        layer: str = "",
+        method: str = "grad-cam",
+        pictures: bool | Declared = False,
+        timeout: float | None = None,
     ) -> Path: ...
 
     async def export(
@@ -101,12 +114,13 @@ class Model(StoredModel):
         *,
         layer: str = "",
         method: str = "grad-cam",
+        pictures: bool | Declared = False,
         timeout: float | None = None,
     ) -> bytes | Path:
         """As `backlit.Model.export`."""
         place, buffer = Path(path) if path is not None else None, io.BytesIO()
         name = weights_name(place)
-        request = pb.ExportRequest(model=self.digest, layer=layer, method=method, weights_name=name)
+        request = export_request(self.digest, layer, method, pictures, name)
         with saved(place) if place else kept(buffer) as take:
             async for part in self.wire.responses(Call("Export", request), timeout):
                 await asyncio.to_thread(take, part)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is imported
 
+from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError
 from backlit_proto.parts import WEIGHTS
 from backlit_server.admission.card import card_of
@@ -42,6 +43,9 @@ def main() -> int:
     parser.add_argument("--layer", default="")
     parser.add_argument("--method", default=DEFAULT_METHOD)
     parser.add_argument("--weights", default=WEIGHTS, help="name of the second file, where there has to be one")
+    parser.add_argument(
+        "--pictures", type=_preprocessing, help="what pictures go through: Preprocessing, as hex digits"
+    )
     arguments = parser.parse_args()
     try:
         ACTIONS[arguments.action](arguments)
@@ -71,7 +75,13 @@ def export(arguments: argparse.Namespace) -> None:
     file = read(arguments.model)
     model = open_model(file.model, Runtime("cpu", THREADS), file.folder)
     explained = model.explained(arguments.method, arguments.layer, bind(arguments.method, {}))
+    if arguments.pictures is not None:
+        explained = model.taking_pictures(explained, arguments.pictures)
     write(ModelFile(explained, file.folder), arguments.result, arguments.weights)
+
+
+def _preprocessing(told: str) -> pb.Preprocessing:
+    return pb.Preprocessing.FromString(bytes.fromhex(told))
 
 
 def list_of_weights(arguments: argparse.Namespace) -> None:

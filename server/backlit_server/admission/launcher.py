@@ -71,6 +71,7 @@ class Launcher:
             result = Path(folder) / "model.onnx"
             told = [f"--layer={asked.layer}", f"--method={asked.method or DEFAULT_METHOD}"]
             told += [f"--weights={asked.weights_name or parts.WEIGHTS}"]
+            told += [f"--pictures={asked.pictures.SerializeToString().hex()}"] if asked.HasField("pictures") else []
             async with self.turns:
                 await _run(self._words("export", model, result, *told), settings.admission_seconds)
             if not result.is_file():

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import onnx
 
+from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import NotExplainable
 from backlit_server.engine.backbones import Backbones
 from backlit_server.engine.heads import Heads
 from backlit_server.engine.inputs import expected_image
 from backlit_server.engine.recent import Recent
+from backlit_server.engine.recipes import GRAPH, recipe
 from backlit_server.engine.rewritten import Rewritten
 from backlit_server.engine.runtime import Runtime, Session
 from backlit_server.engine.trial import batches
@@ -31,6 +33,7 @@ from backlit_server.graph import (
     scaled,
     shuffled,
     with_outputs,
+    with_pixels,
 )
 from backlit_server.methods import METHODS
 
@@ -133,6 +136,13 @@ class OpenModel:
         whole = explained(whole, scores, self.heads.recipe(at, method, parameters))
         made = pruned(whole, {*(o.name for o in backbone.cut.backbone.graph.output), *row.outputs})
         return annotate(made, self.graph)
+
+    def taking_pictures(self, graph: onnx.ModelProto, declared: pb.Preprocessing) -> onnx.ModelProto:
+        """A graph that was made from this model, with pictures in place of its image."""
+        if self.image is None:
+            raise NotExplainable("the model's input is not one image, so its file cannot take pictures")
+        by = recipe(declared, self.image, GRAPH)
+        return with_pixels(graph, self.anatomy.inputs[0].name, by, self.image)
 
     def spatial(self, layer: str, features: np.ndarray) -> np.ndarray:
         """Features of a layer as maps: N, C, H, W."""

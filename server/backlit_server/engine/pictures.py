@@ -8,7 +8,6 @@ import numpy as np
 from PIL import Image
 
 from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import BadQuestion
 from backlit_server.engine.decoding import decoded, opened
 from backlit_server.engine.recent import Recent
 from backlit_server.engine.recipes import GRAPH, PILLOW, USUAL, recipe
@@ -42,11 +41,6 @@ class Pictures:
 
     def prepare(self, pictures: Sequence[Picture], by: PictureRecipe, expected: ImageInput) -> np.ndarray:
         """The model's input for these pictures, one row each, in the model's layout and dtype."""
-        if expected.channels not in (0, by.channels):
-            raise BadQuestion(
-                f"the model's input has {expected.channels} channels, pictures have {by.channels} in {by.color}: "
-                "send a float array, or another color in the preprocessing"
-            )
         images = (opened(picture, self._megapixels) for picture in pictures)
         return WAYS[by.computed_by](self, images, by, expected)
 

@@ -30,6 +30,7 @@ def recipe(declared: pb.Preprocessing | None, expected: ImageInput, computed_by:
         raise BadQuestion(
             "the model's input has no fixed height and width: give them in the preprocessing, or send a float array"
         )
+    _check_fits(height, width, color, expected)
     return PictureRecipe(
         preset=declared.preset or (ASSUMED if base is preset(ASSUMED) else ""),
         mean=_per_channel("mean", declared.mean or base.mean, color),
@@ -42,6 +43,21 @@ def recipe(declared: pb.Preprocessing | None, expected: ImageInput, computed_by:
         width=width,
         computed_by=_chosen("computed_by", declared) or computed_by,
     )
+
+
+def _check_fits(height: int, width: int, color: str, expected: ImageInput) -> None:
+    """BadQuestion for a preprocessing whose result is no input of this model."""
+    channels = CHANNELS[color]
+    if expected.channels not in (0, channels):
+        raise BadQuestion(
+            f"the model's input has {expected.channels} channels, pictures have {channels} in {color}: "
+            "send a float array, or another color in the preprocessing"
+        )
+    if expected.height not in (0, height) or expected.width not in (0, width):
+        raise BadQuestion(
+            f"the model's input is {expected.height or '?'} x {expected.width or '?'}, the preprocessing makes "
+            f"{height} x {width}: leave its size out"
+        )
 
 
 def _chosen(field: str, declared: pb.Preprocessing) -> str:

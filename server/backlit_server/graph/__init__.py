@@ -16,6 +16,7 @@ from backlit_server.graph.pictures import ImageInput as ImageInput
 from backlit_server.graph.pictures import PictureRecipe as PictureRecipe
 from backlit_server.graph.pixels import PIXELS as PIXELS
 from backlit_server.graph.pixels import pixels_graph as pixels_graph
+from backlit_server.graph.pixels import with_pixels as with_pixels
 from backlit_server.graph.prune import pruned as pruned
 from backlit_server.graph.prune import with_outputs as with_outputs
 from backlit_server.graph.reading.layers import Layer as Layer

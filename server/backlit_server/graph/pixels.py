@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
+from backlit_proto.errors import BadQuestion
 from backlit_server.graph.pictures import ImageInput, PictureRecipe
 from backlit_server.graph.recording.sym import Array, Sym
 from backlit_server.graph.recording.tape import Kind, Tape, value_info
 from backlit_server.graph.resampling import Axis, cubic, nearest, smooth, triangle
+from backlit_server.graph.spelling.reads import names_in
 
 PIXELS = "pixels"  # the input: uint8, (batch, height, width, 3), RGB
 PREFIX = "pixels/"  # of all tensors on the way
@@ -25,6 +27,25 @@ def pixels_graph(by: PictureRecipe, image: ImageInput, output: str) -> ModelProt
     graph = helper.make_graph([], PIXELS, [given], [])
     tape = Tape(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR), PREFIX)
     return tape.finish({output: prepared(Sym(tape, PIXELS), by, image).name})
+
+
+def with_pixels(model: ModelProto, name: str, by: PictureRecipe, image: ImageInput) -> ModelProto:
+    """A model that takes `pixels` in place of its image, the input of this name."""
+    front = pixels_graph(by, image, name).graph
+    made = {PIXELS, *(output for node in front.node for output in node.output), *(t.name for t in front.initializer)}
+    if taken := made.intersection(names_in(model.graph)) - {name}:
+        raise BadQuestion(f"the model has a tensor {min(taken)!r} of its own; rename it, or prepare pictures outside")
+    whole = ModelProto()
+    whole.CopyFrom(model)
+    graph = whole.graph
+    at = next(k for k, value in enumerate(graph.input) if value.name == name)
+    graph.value_info.append(graph.input[at])
+    graph.input[at].CopyFrom(front.input[0])
+    nodes = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*front.node, *nodes])
+    graph.initializer.extend(front.initializer)
+    return whole
 
 
 def prepared(pixels: Array, by: PictureRecipe, image: ImageInput) -> Array:

@@ -22,3 +22,15 @@ def check_class_names(count: int, card: pb.Card) -> None:
         raise BadQuestion(
             f"the model has {scores} classes and {count} class names were given; give one a class, in order"
         )
+
+
+def complete_export(request: pb.ExportRequest, model: pb.Model) -> None:
+    """Says how the pictures that an export takes are prepared; BadQuestion where nobody has said it."""
+    if not request.HasField("pictures") or request.pictures.ListFields():
+        return
+    if not model.HasField("preprocessing"):
+        raise BadQuestion(
+            "nobody has said how pictures are prepared for this model, so no file can do it: declare it with Update, "
+            "or in the export's own field"
+        )
+    request.pictures.CopyFrom(model.preprocessing)

@@ -148,7 +148,9 @@ class ModelService(services.ModelServiceServicer):
         digest = await asyncio.to_thread(self._store.resolve, request.model)
         method = request.method or DEFAULT_METHOD
         note(model=digest, method=method)
-        check_gradients(method, await asyncio.to_thread(self._store.described, digest))
+        described = await asyncio.to_thread(self._store.described, digest)
+        check_gradients(method, described)
+        descriptions.complete_export(request, described)
         model, out = await asyncio.to_thread(self._store.verify, digest), self._store.temporary()
         try:
             await self._admission.export(model, out, request, self._settings)
