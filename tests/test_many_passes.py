@@ -1,6 +1,5 @@
 """Methods of many passes in the engine: each kind of ask on real models, against plain ONNX Runtime."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion, NotExplainable
-from backlit_proto.tensors import to_tensor
-from backlit_server.engine import asking
 from backlit_server.engine.engine import Engine
 from backlit_server.methods import METHODS
 from backlit_server.methods.asking import (
@@ -22,7 +18,6 @@ from backlit_server.methods.asking import (
     HeadScores,
     LayerGradients,
     Outcome,
-    Partial,
     Scores,
     Steps,
 )
@@ -165,68 +160,6 @@ def test_every_pass_is_counted(shared: Path, engine: Engine, method: str):
     made = last.provenance
     assert (made.forward_passes, made.backward_passes, made.head_passes) == PASSES[method]
     assert {e.image for e in last.explanations} <= {0, 1}
-
-
-class Clock:
-    """Time goes on when a pass is made, by a second."""
-
-    now = 0.0
-
-
-@pytest.fixture
-def answers(shared: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch):
-    """What is answered to two images by a method of ten passes of a second, which tells how many were made."""
-    clock = Clock()
-    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
-
-    def counting(image: Array, seeds: Array) -> Steps:
-        for k in range(1, 11):
-            yield Scores(image)
-            clock.now += 1
-            made = np.full(len(seeds), k)
-            yield Partial(k + np.arange(4.0).reshape(1, 2, 2), k / 10, {"made": made})
-        return Outcome(10 + np.arange(4.0).reshape(1, 2, 2), {"made": np.array(10)})
-
-    def run(**question) -> list[pb.ExplainResponse | None]:
-        monkeypatch.setitem(METHODS, "made-up", Method(counting, at=IMAGE, asks=(Scores,)))
-        x = picture("digits40-cnn-gap", 2)
-        digest = stored(engine.store, shared / "models" / "digits40-cnn-gap.onnx")
-        request = pb.ExplainRequest(
-            inputs={"": to_tensor(x)}, question={"model": digest, "method": "made-up", **question}
-        )
-        return [answer and answer[0] for answer in engine.explain(request, [x])]
-
-    return run
-
-
-def test_others_have_their_turn_after_every_pass_and_partial_results_come_on_the_way(answers):
-    found = answers()
-    assert sum(answer is None for answer in found) == 22
-    told = [(a.progress, e.image, e.facts["made"]) for a in found if a for e in a.explanations]
-    assert told == [(k / 10, image, k) for image in (0, 1) for k in range(1, 11)]
-
-
-def test_partial_results_are_half_a_second_apart_at_least(answers, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(asking, "EVERY", 3)
-    assert [a.progress for a in answers() if a] == [0.1, 0.4, 0.7, 1.0] * 2
-
-
-def test_the_time_limit_is_shared_by_the_images_and_what_is_known_by_then_is_the_answer(answers):
-    last = [a.explanations[0] for a in answers(time_limit=8) if a and a.progress == 1]
-    assert [e.facts["made"] for e in last] == [4, 4]
-    assert [e.status for e in last] == [pb.HEATMAP_STATUS_PARTIAL] * 2
-    assert "time limit" in last[0].note
-
-
-def test_who_is_quick_leaves_the_others_more_time(answers):
-    last = [a.explanations[0] for a in answers(time_limit=25) if a and a.progress == 1]
-    assert [(e.facts["made"], e.status) for e in last] == [(10, pb.HEATMAP_STATUS_OK)] * 2
-
-
-@pytest.mark.parametrize("limit", [-1.0, float("nan")])
-def test_a_time_limit_is_a_positive_number(answers, limit: float):
-    with pytest.raises(BadQuestion, match="time limit"):
-        answers(time_limit=limit)
 
 
 def test_methods_that_change_the_image_need_one_image(shared: Path, engine: Engine):

@@ -36,7 +36,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--target", type=read_target, action="append", help=ABOUT_TARGETS)
     command.add_argument("--layer", help="tensor or node name; default: the card's default layer")
     command.add_argument("--profile", default="paper", help="whose conventions hold: a name `backlit methods` lists")
-    command.add_argument("--time-limit", type=float, metavar="SECONDS", help="a picture and method; then what is known")
+    command.add_argument("--time-limit", type=float, metavar="SECONDS", help="a picture and method, half for the map")
     command.add_argument("--sheet", type=int, default=8, metavar="N", help="pictures on the contact sheet; default: 8")
     command.add_argument("--out", type=Path, default=Path("comparison"), metavar="DIR", help="default: comparison")
     declarations(command)

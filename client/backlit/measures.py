@@ -24,7 +24,8 @@ class Measurement:
     """A number that says how good a heatmap is; it compares with others of the same parameters and choice of target.
 
     `facts` is what else was found, `curve` the course of measures that have one, `parameters` has defaults filled in,
-    `target_choice` says how the target was chosen, such as "top 1".
+    `target_choice` says how the target was chosen, such as "top 1". Where `unfinished`, the time limit was over before
+    it was measured, and the value is NaN.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Measurement:
     curve: tuple[float, ...]
     parameters: dict[str, object]
     target_choice: str
+    unfinished: bool = False
 
 
 def encode_measures(asked: Iterable[Asked]) -> list[pb.MeasureRequest]:
@@ -49,6 +51,7 @@ def read_measurement(message: pb.Measurement) -> Measurement:
         curve=tuple(message.curve),
         parameters=MessageToDict(message.parameters),
         target_choice=message.target_choice,
+        unfinished=message.unfinished,
     )
 
 

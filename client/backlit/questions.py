@@ -19,7 +19,8 @@ normalize       True: the smallest value becomes 0, the largest 1; "each": those
 dtype           "float32", "float16", or "uint8" (0 to 255, needs normalize); None is the profile's
 preprocessing   overrides the model's own for the pictures of this question
 measures        what is measured of each final heatmap: names, or pairs of a name and its parameters
-time_limit      seconds after which a method of many passes answers with what it knows, its status "PARTIAL"
+time_limit      seconds after which a method of many passes answers with what it knows, its status "PARTIAL"; half of
+                them where measures are asked for too, of which those that come too late are `unfinished`
 anything else   a parameter of the method; arrays of several axes travel as they are
 """
 

@@ -929,7 +929,7 @@ class Classes(_message.Message):
     def __init__(self, first: _Optional[int] = ..., scores: _Optional[_Union[Tensor, _Mapping]] = ..., outputs: _Optional[_Union[Tensor, _Mapping]] = ..., statuses: _Optional[_Union[Tensor, _Mapping]] = ..., notes: _Optional[_Mapping[int, str]] = ..., names: _Optional[_Iterable[str]] = ..., facts: _Optional[_Mapping[str, Tensor]] = ...) -> None: ...
 
 class Measurement(_message.Message):
-    __slots__ = ("name", "value", "facts", "curve", "parameters", "target_choice")
+    __slots__ = ("name", "value", "facts", "curve", "parameters", "target_choice", "unfinished")
     class FactsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -943,13 +943,15 @@ class Measurement(_message.Message):
     CURVE_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     TARGET_CHOICE_FIELD_NUMBER: _ClassVar[int]
+    UNFINISHED_FIELD_NUMBER: _ClassVar[int]
     name: str
     value: float
     facts: _containers.ScalarMap[str, float]
     curve: _containers.RepeatedScalarFieldContainer[float]
     parameters: _struct_pb2.Struct
     target_choice: str
-    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., facts: _Optional[_Mapping[str, float]] = ..., curve: _Optional[_Iterable[float]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., target_choice: _Optional[str] = ...) -> None: ...
+    unfinished: bool
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., facts: _Optional[_Mapping[str, float]] = ..., curve: _Optional[_Iterable[float]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., target_choice: _Optional[str] = ..., unfinished: _Optional[bool] = ...) -> None: ...
 
 class ResolvedTarget(_message.Message):
     __slots__ = ("class_index", "class_name", "score", "output", "scores", "description", "detection", "scale")

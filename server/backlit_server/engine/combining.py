@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,19 +37,23 @@ class Combination:
 def combined(model: OpenModel, parts: Combination, made: Tensors, look: Look, until: float) -> Iterator[Looked | None]:
     """One map a row: of each layer the mean over the versions, of several layers what their fusion makes of them.
 
+    On the way, of a method that tells what it knows, the same of the layers and versions that were looked at so far.
     None between passes, so that others can have their turn. All backbones share a session; `made` are the tensors of
     the image as it is, which is the first version.
     """
     _check(model, parts)
-    found: list[list[Looked]] = []
-    left = len(parts.versions) * len(parts.backbones)
+    found: list[list[Looked]] = [[] for _ in parts.backbones]
+    left = every = len(parts.versions) * len(parts.backbones)
     for version in parts.versions:
         tensors = made if version == Version() else _again(model, parts.backbones[0], version, made)
-        found.append([])
-        for backbone in parts.backbones:
+        for layer, backbone in enumerate(parts.backbones):
             now = time.monotonic()
-            looked = yield from _whole(look(backbone, tensors, now + (until - now) / left))
-            found[-1].append(replace(looked, heatmaps=version.back(looked.heatmaps)))
+            for looked in _whole(look(backbone, tensors, now + (until - now) / left)):
+                back = looked and replace(looked, heatmaps=version.back(looked.heatmaps))
+                if back is None or back.progress < 1:
+                    yield back and _so_far(found, layer, back, parts.fusion, every)
+                else:
+                    found[layer].append(back)
             left -= 1
     yield _one(found, parts.fusion)
 
@@ -72,26 +76,36 @@ def _again(model: OpenModel, backbone: Backbone, version: Version, made: Tensors
     return feeds | backbone.session.run(feeds)
 
 
-def _whole(looks: Iterator[Looked | None]) -> Generator[None, None, Looked]:
-    """All that is found in several runs as one; partial results are not shown."""
+def _whole(looks: Iterator[Looked | None]) -> Iterator[Looked | None]:
+    """What is known on the way, and in the end all that is found in several runs as one."""
     finals = []
     for looked in looks:
         if looked is None or looked.progress < 1:
-            yield None
+            yield looked
         else:
             finals.append(looked)
     first = finals[0]
     rows = [row for one in finals for row in one.rows]
     heatmaps, guarded = (np.concatenate(a) for a in zip(*((one.heatmaps, one.guarded) for one in finals), strict=True))
     why = [cause for one in finals for cause in one.causes]
-    return replace(first, rows=rows, heatmaps=heatmaps, guarded=guarded, causes=why, facts={})
+    yield replace(first, rows=rows, heatmaps=heatmaps, guarded=guarded, causes=why, facts={})
+
+
+def _so_far(found: Sequence[Sequence[Looked]], layer: int, looked: Looked, fusion: str, every: int) -> Looked | None:
+    """What is known while a layer is looked at, of `every` looks in all; None where it is about some rows alone."""
+    whole = [one for layers in found for one in layers]
+    if whole and len(whole[0].rows) != len(looked.rows):
+        return None
+    known = [[*ones, looked] if k == layer else ones for k, ones in enumerate(found)]
+    progress = (len(whole) + looked.progress) / every
+    return replace(_one([ones for ones in known if ones], fusion), progress=progress, causes=())
 
 
 def _one(found: Sequence[Sequence[Looked]], fusion: str) -> Looked:
-    """One of several, versions outer, layers inner. What each of them found out beside its map is left out."""
-    every = [one for layers in found for one in layers]
-    means = [np.mean([one.heatmaps for one in versions], 0) for versions in zip(*found, strict=True)]
-    steps: tuple[str, ...] = (AVERAGED,) if len(found) > 1 else ()
+    """One of several, layers outer, versions inner. What each of them found out beside its map is left out."""
+    every = [one for versions in found for one in versions]
+    means = [np.mean([one.heatmaps for one in versions], 0) for versions in found]
+    steps: tuple[str, ...] = (AVERAGED,) if len(found[0]) > 1 else ()
     heatmaps, largest = means[0], 0
     if len(means) > 1:
         if heatmaps.ndim != 3:
@@ -100,16 +114,17 @@ def _one(found: Sequence[Sequence[Looked]], fusion: str) -> Looked:
             )
         heatmaps, fusing = fused(means, fusion)
         steps, largest = (*steps, *fusing), int(np.argmax([maps[0].size for maps in means]))
-    runs_shared = Passes(forward=-len(found) * (len(means) - 1))
+    runs_shared = Passes(forward=len(found[0]) - len(every))  # the first layer is looked at in each version
+    why = [one.causes for one in every if one.progress == 1]
     return replace(
         every[0],
         heatmaps=heatmaps,
         guarded=np.sum([one.guarded for one in every], 0),
-        layer=found[0][largest].layer,
+        layer=found[largest][0].layer,
         graph_digest=hashlib.sha256("".join(one.graph_digest for one in every).encode()).hexdigest(),
         passes=sum((one.passes for one in every), runs_shared),
         short=any(one.short for one in every),
-        causes=[same[0] if len(set(same)) == 1 else OK for same in zip(*(one.causes for one in every), strict=True)],
-        layers=tuple(one.layer for one in found[0]) if len(means) > 1 else (),
+        causes=[same[0] if len(set(same)) == 1 else OK for same in zip(*why, strict=True)],
+        layers=tuple(versions[0].layer for versions in found) if len(means) > 1 else (),
         steps=steps,
     )

@@ -119,8 +119,10 @@ def _found(
     """What one method finds in these images."""
     if question.every_class:
         return _stacks(question, model, run, until)
-    bench = Bench(question.wording, model, run.feeds, run.frame, prepared, _again)
-    return measured(functools.partial(_looks, question, model, run, until), bench)
+    bench = Bench(question.wording, model, run.feeds, run.frame, prepared, _again, until)
+    # What is measured leaves its half of the time to the measures.
+    mapped = (time.monotonic() + until) / 2 if question.wording.measures else until
+    return measured(functools.partial(_looks, question, model, run, mapped), bench)
 
 
 def _looks(question: Question, model: OpenModel, run: Run, until: float) -> Iterator[Looked | None]:
@@ -159,12 +161,10 @@ def _asked(question: Question, images: Iterator[View]) -> list[Row]:
     return (rows if question.wording.row.needs_seed else rows_of_images)(question.targets, images)
 
 
-def _again(wording: Wording, model: OpenModel, feeds: Tensors, row: Row) -> np.ndarray:
-    """The heatmap of a question for other inputs, those of one image, or by another model."""
+def _again(wording: Wording, model: OpenModel, feeds: Tensors, row: Row) -> Iterator[Looked | None]:
+    """The looks of a question for other inputs, those of one image, or by another model."""
     parts = Combination(_backbones(wording, model), wording.versions, wording.fusion)
-    *_, last = _seen(wording, model, parts, feeds | parts.backbones[0].session.run(feeds), [row], math.inf)
-    assert last is not None
-    return last.heatmaps[0]
+    return _seen(wording, model, parts, feeds | parts.backbones[0].session.run(feeds), [row], math.inf)
 
 
 def _backbones(wording: Wording, model: OpenModel) -> Sequence[Backbone]:

@@ -1,5 +1,7 @@
 """Finished heatmaps measured: a measure is driven as a method of many passes is, by passes of its own."""
 
+import contextlib
+import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
@@ -29,13 +31,14 @@ Array = np.ndarray
 Tensors = dict[str, Array]
 Look = Callable[[], Iterator[Looked | None]]
 """Begins to make the maps of a question."""
+UNFINISHED = Measured(math.nan)
 
 
 @dataclass(frozen=True)
 class Bench:
     """What measures are made with. `feeds` are the model's inputs of all images of the run, `frame` tells where each
     lies in what was sent, `prepared` how a picture became the input; `again` is the question asked again, of a model
-    with the inputs of one image, for one row.
+    with the inputs of one image, for one row. At the time `until` no measure gets another answer.
     """
 
     wording: Wording
@@ -43,7 +46,8 @@ class Bench:
     feeds: Tensors
     frame: Frames
     prepared: PictureRecipe | None
-    again: Callable[[Wording, OpenModel, Tensors, Row], Array]
+    again: Callable[[Wording, OpenModel, Tensors, Row], Iterator[Looked | None]]
+    until: float
 
     def black(self) -> Array:
         """What the model takes where a picture is black."""
@@ -97,11 +101,14 @@ def _of_one(looked: Looked, number: int, seconds: float, bench: Bench) -> Genera
     subject, answer = _subject(looked, number, seconds, sitting, bench), _answering(sitting, row, bench)
     found = []
     for asked in bench.wording.measures:
-        for said in drive(MEASURES[asked.name].measure(subject, **asked.parameters), answer):
-            if isinstance(said, Measured):
-                found.append(_message(asked, said, bench.wording))
-            else:
-                yield None
+        told = UNFINISHED
+        with contextlib.suppress(OutOfTimeError):
+            for said in drive(MEASURES[asked.name].measure(subject, **asked.parameters), answer):
+                if isinstance(said, Measured):
+                    told = said
+                else:
+                    yield None
+        found.append(_message(asked, told, bench.wording))
     return found
 
 
@@ -126,26 +133,46 @@ def _subject(looked: Looked, number: int, seconds: float, sitting: Sitting, benc
     )
 
 
+class OutOfTimeError(Exception):
+    """What a measure gets instead of an answer when the time of its question is over."""
+
+
 def _answering(sitting: Sitting, row: Row, bench: Bench) -> Callable[[Any], Array]:
-    """Heatmaps by asking the question again, of other images or of another model; the rest as for methods."""
+    """Heatmaps by asking the question again, of other images or of another model; the rest as for methods.
+
+    Measures that ask for nothing are made whatever the time; the others end with OutOfTimeError before their next pass.
+    """
     first = row._replace(image=0)
 
     def feeds(image: Array) -> Tensors:
         return {sitting.image: sitting.native(sitting.image, image[None])}
 
-    def again(model: OpenModel, images: Array) -> Array:
-        found = [bench.again(bench.wording, model, feeds(image), first) for image in images]
-        return np.stack(found)
+    def heatmap(model: OpenModel, image: Array) -> Array:
+        last = None
+        for last in bench.again(bench.wording, model, feeds(image), first):  # noqa: B007 - the last is wanted
+            in_time()
+        assert last is not None
+        return last.heatmaps[0]
+
+    def in_time() -> None:
+        if time.monotonic() >= bench.until:
+            raise OutOfTimeError
 
     answers: dict[type, Callable[[Any], Array]] = {
-        Heatmaps: lambda ask: again(bench.model, ask.images),
-        ShuffledHeatmap: lambda ask: again(bench.model.shuffled(ask.layers, ask.seed), ask.image),
+        Heatmaps: lambda ask: np.stack([heatmap(bench.model, image) for image in ask.images]),
+        ShuffledHeatmap: lambda ask: heatmap(bench.model.shuffled(ask.layers, ask.seed), ask.image[0])[None],
     }
-    return lambda ask: answers.get(type(ask), sitting.answer)(ask)
+
+    def answer(ask: Any) -> Array:
+        in_time()
+        return answers.get(type(ask), sitting.answer)(ask)
+
+    return answer
 
 
 def _message(asked: AskedMeasure, found: Measured, wording: Wording) -> pb.Measurement:
     told = pb.Measurement(name=asked.name, value=found.value, facts=found.facts, curve=found.curve)
+    told.unfinished = found is UNFINISHED
     told.parameters.update({k: list(v) if isinstance(v, tuple) else v for k, v in asked.parameters.items()})
     told.target_choice = ", ".join(_choice(target) for target in wording.targets) or "top 1"
     return told
