@@ -36,12 +36,13 @@ FILES = pytest.mark.parametrize("name", SHAPES)
 
 
 @pytest.fixture
-def served(shared: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch):
+def served(shared: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
     """Asks a method that is made up for the test: what it was answered is what it says."""
 
     def run(name: str, formula, x: np.ndarray, targets=(1,), at: str = "layer", asks: tuple = ()) -> list:
-        monkeypatch.setitem(METHODS, "made-up", Method(formula, at=at, asks=asks))
-        return ask(engine, stored(engine.store, shared / "models" / f"{name}.onnx"), x, "made-up", list(targets))
+        method = request.node.name  # what a question's words say is remembered
+        monkeypatch.setitem(METHODS, method, Method(formula, at=at, asks=asks))
+        return ask(engine, stored(engine.store, shared / "models" / f"{name}.onnx"), x, method, list(targets))
 
     return run
 

@@ -29,7 +29,7 @@ class Clock:
 
 
 @pytest.fixture
-def answers(shared: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch):
+def answers(shared: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
     """What is answered to two images by a method of ten passes of a second, which tells how many were made.
 
     The measure "made-up" takes three passes of a second, "free" none.
@@ -56,15 +56,14 @@ def answers(shared: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch):
         yield Scores(of.image)
 
     def run(**question) -> list[Answer | None]:
-        monkeypatch.setitem(METHODS, "made-up", Method(counting, at=IMAGE, asks=(Scores,)))
+        method = request.node.name  # what a question's words say is remembered
+        monkeypatch.setitem(METHODS, method, Method(counting, at=IMAGE, asks=(Scores,)))
         monkeypatch.setitem(MEASURES, "made-up", Measure(measuring, HIGHER))
         monkeypatch.setitem(MEASURES, "free", Measure(free, HIGHER))
         x = np.random.default_rng(23).random((2, 1, 40, 40), np.float32)
         digest = stored(engine.store, shared / "models" / "digits40-cnn-gap.onnx")
-        request = pb.ExplainRequest(
-            inputs={"": to_tensor(x)}, question={"model": digest, "method": "made-up", **question}
-        )
-        return list(engine.explain(request, [x]))
+        asked = pb.ExplainRequest(inputs={"": to_tensor(x)}, question={"model": digest, "method": method, **question})
+        return list(engine.explain(asked, [x]))
 
     return run
 
