@@ -61,7 +61,7 @@ class OpenModel:
         self._explaining: Recent[tuple[str, str], OpenModel] = Recent(MOST_SCORES)
         self._shuffled: Recent[tuple[int, int], OpenModel] = Recent(MOST_SHUFFLED)
         self._batch = batch
-        graph = canonical(file)
+        graph = runtime.light(canonical(file))
         self.anatomy = examine(graph, scores)
         # What targets need beside the scores is computed by every forward pass anyway.
         self.graph = with_outputs(graph, self.anatomy.scores.beside)

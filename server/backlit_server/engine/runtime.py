@@ -3,9 +3,9 @@
 import functools
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -19,13 +19,37 @@ from backlit_server.execution import DeviceLost, Execution
 QUIET = 4  # what goes wrong is raised, and told to the caller; it need not fill the log as well
 PRECISE = Execution()
 
+Configure = Callable[[onnxruntime.SessionOptions], None]
+Loaded = Callable[[], onnxruntime.InferenceSession]
+
 log = logging.getLogger(__name__)
 
 
 @functools.cache
 def one_thread_pool(threads: int) -> None:
-    """One pool for all sessions of the process: with one each, two sessions spin against each other."""
+    """One pool for all sessions of the process: with one each, two sessions spin against each other.
+
+    Likewise one arena: what a run has given back is there for the next one, of whatever session.
+    """
     onnxruntime.set_global_thread_pool_sizes(threads, 1)
+    onnxruntime.create_and_register_allocator(_arena(), None)
+
+
+def _arena() -> onnxruntime.OrtMemoryInfo:
+    kind, what = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
+    return onnxruntime.OrtMemoryInfo("Cpu", kind, 0, what)
+
+
+class Opener(Protocol):
+    """What makes sessions of graphs."""
+
+    def open(self, model: onnx.ModelProto, folder: Path | None = None) -> "Session":
+        """A session of a model, with the weights that stayed outside it in `folder`; BadModel when it is refused."""
+        ...
+
+    def light(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """The model as it is to be kept open: with its weights, or with where they are."""
+        ...
 
 
 class Runtime:
@@ -51,15 +75,24 @@ class Runtime:
         self.device = f"cuda:{providers.ordinal(device)}" if self.provider == CUDA else "cpu"
 
     def open(self, model: onnx.ModelProto, folder: Path | None = None) -> "Session":
-        """A session of a model, with the weights that stayed outside it in `folder`; BadModel when it is refused."""
+        """A session with weights of its own."""
         data = model.SerializeToString()
+        session = self.load(data, folder)
+        return Session(self, lambda: session, hashlib.sha256(data).hexdigest())
+
+    def light(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """The model itself, with its weights."""
+        return model
+
+    def load(self, data: bytes, folder: Path | None, *steps: Configure) -> onnxruntime.InferenceSession:
+        """A serialised model, loaded after some steps over the options; BadModel when it is refused."""
         try:
-            session = self._loaded(data, folder)
+            session = self._loaded(data, folder, *steps)
         except Exception as error:  # ONNX Runtime raises a class of its own a status code
-            otherwise = BadModel(f"ONNX Runtime cannot load the model: {error}{_advice(model)}")
+            otherwise = BadModel(f"ONNX Runtime cannot load the model: {error}{_advice(data)}")
             raise self._refusal(error, otherwise) from error
         self._check(session)
-        return Session(self, session, hashlib.sha256(data).hexdigest())
+        return session
 
     def run(
         self, session: onnxruntime.InferenceSession, outputs: Sequence[str], feeds: Mapping[str, np.ndarray]
@@ -81,14 +114,17 @@ class Runtime:
         if running is not None:
             running.terminate = True
 
-    def _loaded(self, data: bytes, folder: Path | None) -> onnxruntime.InferenceSession:
+    def _loaded(self, data: bytes, folder: Path | None, *steps: Configure) -> onnxruntime.InferenceSession:
         options = providers.session_options(self.execution, self._wanted)
         options.use_per_session_threads = False
         options.log_severity_level = QUIET
         options.add_session_config_entry("session.load_model_format", "ONNX")
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        options.add_session_config_entry("session.use_env_allocators", "1")
         if folder:
             options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+        for step in steps:
+            step(options)
         # Left to itself, a session whose provider fails goes on with the CPU, when it is opened and at any later run.
         return onnxruntime.InferenceSession(data, options, providers=self._wanted, enable_fallback=0)
 
@@ -119,23 +155,28 @@ class Runtime:
 
 
 class Session:
-    """A loaded model; `provider` is where it really runs, `digest` that of its graph."""
+    """A graph that can be run; `provider` is where it really runs, `digest` that of the graph.
 
-    def __init__(self, runtime: Runtime, session: onnxruntime.InferenceSession, digest: str) -> None:
+    `loaded` gives what ONNX Runtime loaded, or loads it again: what is not used for long may be let go.
+    """
+
+    def __init__(self, runtime: Runtime, loaded: Loaded, digest: str) -> None:
         self.digest = digest
         self._runtime = runtime
-        self._session = session
+        self._loaded = loaded
+        session = loaded()
         self.outputs = tuple(o.name for o in session.get_outputs())
         self.inputs = tuple(i.name for i in session.get_inputs())
         self.provider: str = session.get_providers()[0]
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """All outputs by name."""
-        return dict(zip(self.outputs, self._runtime.run(self._session, self.outputs, feeds), strict=True))
+        return dict(zip(self.outputs, self._runtime.run(self._loaded(), self.outputs, feeds), strict=True))
 
 
-def _advice(model: onnx.ModelProto) -> str:
+def _advice(data: bytes) -> str:
     """What may help a model that is refused."""
+    model = onnx.load_model_from_string(data)
     if any(tensor.data_type == onnx.TensorProto.DOUBLE for tensor in model.graph.initializer):
         return "; few of its operators work in double precision: export it in single precision"
     return ""

@@ -8,6 +8,7 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from backlit_proto.errors import NotExplainable
 from backlit_server.graph.gradient_path import label
 from backlit_server.graph.macs import MACS
+from backlit_server.graph.spelling.elsewhere import out_of_reach, values_of
 
 
 def shuffled(model: ModelProto, scores: str, layers: int, seed: int) -> ModelProto:
@@ -52,10 +53,10 @@ def _weights(node: NodeProto, makers: Mapping[str, NodeProto], weights: Mapping[
 
 
 def _shuffle(tensor: TensorProto, draw: np.random.Generator) -> None:
-    if tensor.data_location == TensorProto.EXTERNAL:
+    if out_of_reach(tensor):
         raise NotExplainable(
             f"the weights {tensor.name!r} lie outside the file, so that they cannot be shuffled: models of more than "
             "1 GiB have no randomisation check"
         )
-    values = numpy_helper.to_array(tensor)
+    values = values_of(tensor)
     tensor.CopyFrom(numpy_helper.from_array(draw.permutation(values.ravel()).reshape(values.shape), tensor.name))

@@ -8,7 +8,7 @@ from onnx import ModelProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from backlit_server.graph.recording.kinds import Kind
-from backlit_server.graph.spelling.aside import external
+from backlit_server.graph.spelling.elsewhere import brought_in, out_of_reach
 
 OPEN_SIZE = 7  # height or width where the file leaves it open
 ODD = 3  # rows, to see whether they stay rows
@@ -89,9 +89,9 @@ def probe(head: ModelProto, kind: Kind, axes: str, rows_tile: bool) -> Probe | N
     fixed = 1 if isinstance(sizes["N"], str) else sizes["N"]
     rows = max(1, min(sizes["C"], PIECE // math.prod(shape))) if rows_tile else fixed
     # onnx's own evaluator: small heads need no threads, and it leaves ONNX Runtime's pools alone.
-    if any(map(external, head.graph.initializer)):
+    if any(map(out_of_reach, head.graph.initializer)):
         return None
-    session, dtype = ReferenceEvaluator(head), helper.tensor_dtype_to_np_dtype(kind.dtype)
+    session, dtype = ReferenceEvaluator(brought_in(head)), helper.tensor_dtype_to_np_dtype(kind.dtype)
     name = head.graph.input[0].name
     if rows_tile and not _keeps_rows(session, name, np.zeros((ODD, *shape), dtype)):
         return None

@@ -4,15 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper, shape_inference
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, shape_inference
 
 from backlit_proto.errors import BadModel
 from backlit_server.graph.reading.layout import layout
 from backlit_server.graph.reading.wiring import Wiring
 from backlit_server.graph.recording.kinds import kinds_of
 from backlit_server.graph.recording.tape import opset_of
-from backlit_server.graph.spelling.aside import external, set_aside
+from backlit_server.graph.spelling.aside import set_aside
 from backlit_server.graph.spelling.attempt import attempt
+from backlit_server.graph.spelling.elsewhere import out_of_reach, values_of
 from backlit_server.graph.spelling.fold import fold
 
 IMAGES = 2  # so that what belongs to one image can be told from what belongs to the other
@@ -36,7 +37,7 @@ class Sized:
     def value(self, name: str) -> np.ndarray | None:
         """The numbers of a tensor, where they are the same in every run and lie in the file."""
         tensor = self.constants.get(name)
-        return None if tensor is None or external(tensor) else numpy_helper.to_array(tensor)
+        return None if tensor is None or out_of_reach(tensor) else values_of(tensor)
 
 
 def sized(model: ModelProto, wires: Wiring) -> Sized:

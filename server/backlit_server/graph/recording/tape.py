@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from backlit_server.graph.recording.inference import Inference
 from backlit_server.graph.recording.kinds import Kind, kinds_of, optional_kinds, value_info
+from backlit_server.graph.spelling.elsewhere import out_of_reach, values_of
 from backlit_server.graph.spelling.reads import names_in, reads
 
 # onnx's reference cannot crop by Pad, and resizes by odd scales as ONNX Runtime does not
@@ -92,7 +93,7 @@ class Tape:
         """The value of such a tensor, else None; None too for what is computed when the model is loaded."""
         if name in self._constants:
             return self._constants[name]
-        return numpy_helper.to_array(self._given[name]) if self._stored(name) else None
+        return values_of(self._given[name]) if self._stored(name) else None
 
     def maker(self, name: str) -> NodeProto | None:
         """The node that computes a tensor, of the model or of this tape; None for what is given."""
@@ -155,7 +156,7 @@ class Tape:
         return name
 
     def _stored(self, name: str) -> bool:
-        return name in self._given and self._given[name].data_location != TensorProto.EXTERNAL
+        return name in self._given and not out_of_reach(self._given[name])
 
     def _append(self, node: NodeProto) -> tuple[str, ...]:
         self._nodes.append(node)

@@ -21,8 +21,8 @@ def set_aside(model: ModelProto) -> tuple[ModelProto, dict[str, TensorProto]]:
     Constant nodes become initialisers on the way; initialisers lose their place among the inputs.
     """
     light, weights, graph = ModelProto(), {}, model.graph
-    _copy(model, light, but=("graph",))
-    _copy(graph, light.graph, but=("node", "initializer", "sparse_initializer", "input"))
+    copy(model, light, but=("graph",))
+    copy(graph, light.graph, but=("node", "initializer", "sparse_initializer", "input"))
     lifted = {k: constant for k, node in enumerate(graph.node) if (constant := constant_of(node)) is not None}
     light.graph.node.extend(node for k, node in enumerate(graph.node) if k not in lifted)
     dense = (dense_of(sparse) for sparse in graph.sparse_initializer)
@@ -88,7 +88,7 @@ def external(tensor: TensorProto) -> bool:
     return tensor.data_location == TensorProto.EXTERNAL
 
 
-def _copy(source: Message, target: Message, but: tuple[str, ...]) -> None:
+def copy(source: Message, target: Message, but: tuple[str, ...]) -> None:
     """All fields but some: copying the weights only to drop them would take time and twice the memory."""
     for field, value in source.ListFields():
         if field.name in but:

@@ -9,8 +9,8 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from backlit_server.graph.recording.kinds import Kind
-from backlit_server.graph.spelling.aside import external
 from backlit_server.graph.spelling.attempt import attempt
+from backlit_server.graph.spelling.elsewhere import out_of_reach, values_of
 
 SMALL = 1 << 20  # bytes of a result; what is larger is left to the runtime
 # Shape arithmetic and the moves around it. Weights stay quantised: folding DequantizeLinear would
@@ -51,7 +51,7 @@ class Known:
             self.tensors[name] = numpy_helper.from_array(value.astype(dtype, copy=False), name)
 
     def value(self, name: str) -> np.ndarray:
-        return self.vectors[name] if name in self.vectors else numpy_helper.to_array(self.tensors[name])
+        return self.vectors[name] if name in self.vectors else values_of(self.tensors[name])
 
     def small(self, name: str) -> bool:
         """Whether a tensor holds numbers, and few enough to be stored in the file."""
@@ -61,7 +61,7 @@ class Known:
         return math.prod(kind.fixed) * helper.tensor_dtype_to_np_dtype(kind.dtype).itemsize <= SMALL
 
     def constant(self, name: str) -> bool:
-        return name in self.tensors and not external(self.tensors[name])
+        return name in self.tensors and not out_of_reach(self.tensors[name])
 
 
 def study(node: NodeProto, known: Known) -> None:

@@ -14,7 +14,7 @@ from onnx import ModelProto, NodeProto, numpy_helper
 from backlit_server.graph.canonical import canonical
 from backlit_server.graph.recording.schema import attributes_of
 from backlit_server.graph.recording.tape import opset_of
-from backlit_server.graph.spelling.aside import external
+from backlit_server.graph.spelling.elsewhere import out_of_reach, values_of
 from backlit_server.graph.spelling.reads import names_read
 
 
@@ -25,7 +25,7 @@ def merged(model: ModelProto) -> ModelProto:
     """
     made = canonical(model)
     graph = made.graph
-    values = {t.name: numpy_helper.to_array(t) for t in graph.initializer if not external(t)}
+    values = {t.name: values_of(t) for t in graph.initializer if not out_of_reach(t)}
     readers = Counter(names_read(graph))
     makers = {node.output[0]: node for node in graph.node if node.op_type == "Conv"}
     for norm in [node for node in graph.node if node.op_type == "BatchNormalization" and len(node.output) == 1]:

@@ -6,7 +6,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, helper, nu
 from backlit_proto.errors import BadModel
 from backlit_server.graph.recording.kinds import kinds_of
 from backlit_server.graph.recording.sym import FLOATS
-from backlit_server.graph.spelling.aside import external
+from backlit_server.graph.spelling.elsewhere import out_of_reach, values_of
 from backlit_server.graph.spelling.reads import subgraphs
 
 TYPES = frozenset(("to", "dtype"))  # attributes that name an element type
@@ -47,7 +47,7 @@ def _retype(graph: GraphProto, dtype: int) -> None:
 
 def _convert(tensor: TensorProto, dtype: int) -> None:
     if tensor.data_type in FLOATS and tensor.data_type != dtype:
-        if external(tensor):
+        if out_of_reach(tensor):
             raise BadModel(f"the weight {tensor.name!r} lies outside the model and keeps its type")
-        values = numpy_helper.to_array(tensor).astype(helper.tensor_dtype_to_np_dtype(dtype))
+        values = values_of(tensor).astype(helper.tensor_dtype_to_np_dtype(dtype))
         tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values).reshape(tensor.dims), tensor.name))

@@ -1,0 +1,163 @@
+"""What ONNX Runtime made of a model's graphs for this machine, on disk: started again, it need not be made again.
+
+    <digest of the model>/<SHA-256>      a weight, behind it the forms in which kernels read it
+    <digest of the model>/<key>.graph    SHA-256 of what follows; an optimised graph whose weights are those files
+    <digest of the model>/lock           held shared by every worker that has the model open
+
+The runtime maps the weights, so that all sessions of a model, in all workers, read the same pages. Everything is
+checked when it is first read; what is damaged is made anew. All files appear by one rename.
+"""
+
+import fcntl
+import hashlib
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+from google.protobuf.message import DecodeError
+from onnx import ModelProto
+
+from backlit_server.engine.packing import mapped
+
+HASH = hashlib.sha256().digest_size
+FILES = 0o600
+
+log = logging.getLogger(__name__)
+
+
+class Shelf:
+    """The folder of one open model."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(folder, fcntl.LOCK_SH)
+        self._sound: set[str] = set()
+
+    def keep(self, data: bytes | memoryview) -> Path:
+        """The file of these bytes, written where it is not there yet."""
+        name = hashlib.sha256(data).hexdigest()
+        if not self._is_sound(name):
+            self._write(self.folder / name, [data])
+            self._sound.add(name)
+        return self.folder / name
+
+    def graph(self, key: str) -> ModelProto | None:
+        """The optimised graph of this key; None where there is none, or anything of it is damaged."""
+        path = self.folder / f"{key}.graph"
+        if not path.is_file():
+            return None
+        data = path.read_bytes()
+        if hashlib.sha256(data[HASH:]).digest() != data[:HASH]:
+            log.warning("the optimised graph %s is damaged: it is made anew", path)
+            return None
+        found = _parsed(data[HASH:])
+        missing = [name for name in mapped(found) if not self._is_sound(name)] if found else []
+        for name in missing:
+            log.warning("the weight %s is missing or damaged: it is made anew", self.folder / name)
+        return None if missing else found
+
+    def add(self, key: str, graph: ModelProto) -> None:
+        data = graph.SerializeToString()
+        self._write(self.folder / f"{key}.graph", [hashlib.sha256(data).digest(), data])
+
+    def close(self) -> None:
+        """Lets others remove the folder."""
+        self._lock.close()
+
+    def _is_sound(self, name: str) -> bool:
+        """Whether the file holds what it is called after; looked at once."""
+        if name in self._sound:
+            return True
+        path = self.folder / name
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            sound = hashlib.file_digest(file, "sha256").hexdigest() == name
+        if sound:
+            self._sound.add(name)
+        return sound
+
+    def _write(self, path: Path, parts: Iterable[bytes | memoryview]) -> None:
+        temporary = path.with_name(f"{secrets.token_hex(8)}.tmp")
+        try:
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILES), "wb") as file:
+                file.writelines(parts)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+class Shelves:
+    """The folders of all models, at most `limit` bytes and those of the models that are open; the oldest go first."""
+
+    def __init__(self, root: Path, limit: int) -> None:
+        self._root = root
+        self._limit = limit
+
+    def open(self, digest: str) -> Shelf:
+        """The folder of a model, from now on the one used last."""
+        shelf = Shelf(self._root / digest)
+        os.utime(shelf.folder)
+        return shelf
+
+    def recent(self) -> list[str]:
+        """The models by last use, the last one first."""
+        return [folder.name for folder in reversed(self._by_age())]
+
+    def remove(self, digest: str) -> None:
+        """Removes the folder of a model unless a worker has it open."""
+        folder = self._root / digest
+        if not folder.is_dir():
+            return
+        try:
+            with _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                shutil.rmtree(folder)
+        except BlockingIOError:
+            log.debug("%s is in use and stays", folder)
+
+    def shrink(self) -> None:
+        """Removes the folders used longest ago until the others are within the limit."""
+        sizes = {folder: sum(entry.stat().st_size for entry in os.scandir(folder)) for folder in self._by_age()}
+        total = sum(sizes.values())
+        for folder, size in sizes.items():
+            if total <= self._limit:
+                return
+            self.remove(folder.name)
+            total -= 0 if folder.exists() else size
+
+    def _by_age(self) -> list[Path]:
+        if not self._root.is_dir():
+            return []
+        return sorted((path for path in self._root.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+
+
+def _parsed(data: bytes) -> ModelProto | None:
+    try:
+        return ModelProto.FromString(data)
+    except DecodeError:
+        return None
+
+
+def _locked(folder: Path, how: int) -> IO[bytes]:
+    """The folder's lock, until the file is closed."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("ab")
+        try:
+            fcntl.flock(file, how)
+        except BlockingIOError:
+            file.close()
+            raise
+        if _is_still(folder / "lock", file):
+            return file
+        file.close()
+
+
+def _is_still(path: Path, file: IO[bytes]) -> bool:
+    """Whether the path leads to the open file: somebody may have removed the folder meanwhile."""
+    return path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno()))
