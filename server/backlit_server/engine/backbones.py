@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 from backlit_proto.errors import BadQuestion, NotExplainable, NotForThisModel
 from backlit_server.engine.inputs import expected_image
+from backlit_server.engine.recent import Recent
 from backlit_server.engine.rewritten import Rewritten
 from backlit_server.engine.runtime import Session
 from backlit_server.graph import Cut, cut, transformer, with_outputs
 from backlit_server.methods import DEFAULT_METHOD, METHODS
 from backlit_server.methods.asking import Detections
 from backlit_server.methods.method import IMAGE, LAYER, PENULTIMATE, TOKENS
+
+MOST_LAYERS = 128  # names of layers whose graphs are kept
+MOST_TOGETHER = 16  # sets of layers likewise
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +41,8 @@ class Backbones:
     def __init__(self, model: Rewritten) -> None:
         self._model = model
         self._graph, self._anatomy = model.graph, model.anatomy
-        self._open: dict[str, Backbone] = {}
-        self._together: dict[tuple[str, ...], tuple[Backbone, ...]] = {}
+        self._open: Recent[str, Backbone] = Recent(MOST_LAYERS)
+        self._together: Recent[tuple[str, ...], tuple[Backbone, ...]] = Recent(MOST_TOGETHER)
 
     def of(self, method: str, layer: str) -> Backbone:
         """What a method needs of the forward pass, at a tensor or node by name ("": the default layer)."""
@@ -131,7 +135,8 @@ class Backbones:
         graph = with_outputs(self._graph, [self._anatomy.scores.name, *crossing])
         opened = functools.cache(lambda: self._model.open(graph))
         for made in cuts:
-            self._open.setdefault(made.layer, Backbone(opened, made))
+            if made.layer not in self._open:
+                self._open[made.layer] = Backbone(opened, made)
         return opened
 
     @functools.cached_property

@@ -75,6 +75,15 @@ class Budget:
                 limit_bytes=str(self.limit),
             )
 
+    def own(self, key: Key) -> int:
+        """The bytes of its own that are counted under this key so far."""
+        return self._kept[key][1].own if key in self._kept else 0
+
+    def grow(self, key: Key, more: int) -> None:
+        """What is kept under this key, now or next, takes more bytes of its own."""
+        value, size = self._kept.get(key, (None, Size(0)))
+        self.keep(key, value, Size(size.own + more, size.shared))
+
     def drop(self, key: Key) -> None:
         """Lets go of a value; nothing happens where there is none."""
         if key in self._kept:

@@ -34,6 +34,7 @@ from backlit_server.engine.through_head import through_head
 from backlit_server.engine.views import View, views
 from backlit_server.execution import Execution
 from backlit_server.graph import PictureRecipe
+from backlit_server.keeping import Keeping, half_of_memory
 
 PACKAGES = ("backlit", "numpy", "onnx", "onnxruntime-gpu", "onnxruntime")
 Tensors = dict[str, np.ndarray]
@@ -43,11 +44,13 @@ Answer = tuple[pb.ExplainResponse, Sequence[np.ndarray]]
 class Engine:
     """Answers questions on one device. `store` is the folder of uploaded models, `threads` those of the one pool."""
 
-    def __init__(self, store: Path, device: str, threads: int, execution: Execution = PRECISE) -> None:
+    def __init__(
+        self, store: Path, device: str, threads: int, execution: Execution = PRECISE, keeping: Keeping | None = None
+    ) -> None:
         self.store = store
         self._runtime = Runtime(device, threads, execution)
-        self._models = Models(store, self._runtime)
         self._pictures = Pictures(self._runtime, execution.max_picture_megapixels)
+        self._models = Models(store, self._runtime, keeping or Keeping(half_of_memory()))
         self.device = self._runtime.device
         self.provider = self._runtime.provider
         self.versions = _versions()

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,8 @@ class Heads:
         scores, key = self._anatomy.scores.name, (cut.layer, rules, _key(taken(rules, parameters)))
         if key not in self._seeded:
             head = narrowed(cut.head, scores) if rules in NARROW else cut.head
-            self._seeded[key] = self.seeded(head, cut.layer, rules, parameters)
+            made = self.seeded(head, cut.layer, rules, parameters)
+            self._seeded[key] = replace(made, model=self._model.light(made.model))
         return self._seeded[key]
 
     def seeded(self, head: onnx.ModelProto, layer: str, rules: str, parameters: Mapping[str, Any]) -> Seeded:

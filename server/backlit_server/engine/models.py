@@ -18,7 +18,7 @@ from backlit_server.engine.inputs import expected_image
 from backlit_server.engine.recent import Recent
 from backlit_server.engine.recipes import GRAPH, recipe
 from backlit_server.engine.rewritten import Rewritten
-from backlit_server.engine.runtime import Runtime, Session
+from backlit_server.engine.runtime import Opener, Session
 from backlit_server.engine.trial import batches
 from backlit_server.graph import (
     NEURONS,
@@ -51,7 +51,7 @@ class OpenModel:
     def __init__(
         self,
         file: onnx.ModelProto,
-        runtime: Runtime,
+        runtime: Opener,
         folder: Path | None = None,
         batch: str = "",
         *,
@@ -66,7 +66,7 @@ class OpenModel:
         # What targets need beside the scores is computed by every forward pass anyway.
         self.graph = with_outputs(graph, self.anatomy.scores.beside)
         self.image = expected_image(self.anatomy)
-        self._model = Rewritten(self.graph, self.anatomy, partial(runtime.open, folder=folder))
+        self._model = Rewritten(self.graph, self.anatomy, runtime, folder)
         self.backbones = Backbones(self._model)
         self.heads = Heads(self._model, self.backbones)
 

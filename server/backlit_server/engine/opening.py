@@ -1,6 +1,5 @@
 """From stored bytes to open models, those made for one image with a free batch axis where runs show that it is safe."""
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,44 +7,62 @@ import numpy as np
 import onnx
 
 from backlit_proto.errors import BacklitError, BadModel, NotDifferentiable, NotExplainable
+from backlit_server.engine.budget import Budget, Key, Size
 from backlit_server.engine.files import verified
 from backlit_server.engine.inputs import alone
+from backlit_server.engine.kept import MODEL, Apart, Shelved
 from backlit_server.engine.models import OpenModel
-from backlit_server.engine.runtime import Runtime
+from backlit_server.engine.runtime import Opener, Runtime
+from backlit_server.engine.shelf import Shelves
 from backlit_server.engine.trial import same, sample
 from backlit_server.graph.method import SEED
 from backlit_server.graph.narrow import CLASSES
 from backlit_server.graph.spelling.unlock import unlocked
 from backlit_server.graph.tiling import TARGETS, WHOLE
+from backlit_server.keeping import Keeping
 from backlit_server.methods import DEFAULT_METHOD
 
-MOST_MODELS = 16  # open at once; the one asked longest ago goes first
+GRAPHS = 8  # times a model's graph that it takes with its anatomy, its cuts and its gradients
 FREED = "the file is made for one image; freed of that, "
 
 
 class Models:
-    """The models of a store that are open in this worker, the most recently asked ones."""
+    """The models of a store that are open in this worker, within a budget that their sessions share."""
 
-    def __init__(self, store: Path, runtime: Runtime) -> None:
+    def __init__(self, store: Path, runtime: Runtime, keeping: Keeping) -> None:
+        self.budget = Budget(keeping.bytes)
         self._store = store
         self._runtime = runtime
-        self._open: OrderedDict[str, OpenModel] = OrderedDict()
+        self._shelves = Shelves(store / "optimised", keeping.bytes_on_disk)
 
     def get(self, digest: str) -> OpenModel:
-        """The open model of this digest, its bytes verified when they are read."""
-        if digest not in self._open:
-            file = verified(self._store / "models" / digest / "model.onnx", digest)
-            self._open[digest] = open_model(file.model, self._runtime, file.folder)
-            if len(self._open) > MOST_MODELS:
-                self._open.popitem(last=False)
-        self._open.move_to_end(digest)
-        return self._open[digest]
+        """The open model of this digest, its bytes verified when they are read; Overloaded where it cannot fit."""
+        return self.budget.get(Key(MODEL, digest)) or self._opened(digest)
 
     def forget(self, digest: str) -> None:
-        self._open.pop(digest, None)
+        """Lets go of all that is kept of a deleted model."""
+        self.budget.forget(digest)
+        self._shelves.remove(digest)
+
+    def _opened(self, digest: str) -> OpenModel:
+        path, key = self._store / "models" / digest / "model.onnx", Key(MODEL, digest)
+        if path.is_file():
+            self.budget.check(path.stat().st_size, f"the model {digest[:12]}")
+        file = verified(path, digest)
+        opener = self._opener(digest, file.folder is None)
+        model = open_model(file.model, opener, file.folder)
+        self.budget.keep(key, model, Size(GRAPHS * model.graph.ByteSize() + self.budget.own(key)))
+        self._shelves.shrink()
+        return model
+
+    def _opener(self, digest: str, whole: bool) -> Opener:
+        """Weights of more than 1 GiB stay in the file they came in, which needs no shelf."""
+        if whole and self._shelves.limit:
+            return Shelved(self._runtime, self.budget, digest, self._shelves.open(digest))
+        return Apart(self._runtime, self.budget, digest)
 
 
-def open_model(file: onnx.ModelProto, runtime: Runtime, folder: Path | None = None) -> OpenModel:
+def open_model(file: onnx.ModelProto, runtime: Opener, folder: Path | None = None) -> OpenModel:
     """The model, opened; with a free batch axis where two images then give the same scores and maps as each alone."""
     try:
         graph = unlocked(file)

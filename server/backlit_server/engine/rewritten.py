@@ -1,22 +1,34 @@
 """A model as it was rewritten, and what opens sessions of graphs that are made from it."""
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import onnx
 
-from backlit_server.engine.runtime import Session
+from backlit_server.engine.runtime import Opener, Session
 from backlit_server.graph import Anatomy, with_outputs
 
 
 @dataclass(frozen=True, eq=False)
 class Rewritten:
-    """The whole model in the form that graph/ reads, not to be changed; its anatomy; and `open`, for graphs of it."""
+    """The whole model in the form that graph/ reads, not to be changed; its anatomy; and what opens graphs of it.
+
+    `folder` is where weights outside the model lie.
+    """
 
     graph: onnx.ModelProto
     anatomy: Anatomy
-    open: Callable[[onnx.ModelProto], Session]
+    opener: Opener
+    folder: Path | None
+
+    def open(self, graph: onnx.ModelProto) -> Session:
+        """A session of a graph that was made from this model."""
+        return self.opener.open(graph, self.folder)
+
+    def light(self, graph: onnx.ModelProto) -> onnx.ModelProto:
+        """The graph as it is to be kept."""
+        return self.opener.light(graph)
 
     @functools.cached_property
     def plain(self) -> Session:

@@ -14,9 +14,9 @@ import logging
 import os
 import secrets
 import shutil
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
 
 from google.protobuf.message import DecodeError
 from onnx import ModelProto
@@ -34,9 +34,10 @@ class Shelf:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(folder, fcntl.LOCK_SH)
+        self.written = 0  # bytes
         self._sound: set[str] = set()
+        # Held for as long as anybody works with the model, which may be longer than it is kept.
+        weakref.finalize(self, os.close, _locked(folder, fcntl.LOCK_SH))
 
     def keep(self, data: bytes | memoryview) -> Path:
         """The file of these bytes, written where it is not there yet."""
@@ -65,10 +66,6 @@ class Shelf:
         data = graph.SerializeToString()
         self._write(self.folder / f"{key}.graph", [hashlib.sha256(data).digest(), data])
 
-    def close(self) -> None:
-        """Lets others remove the folder."""
-        self._lock.close()
-
     def _is_sound(self, name: str) -> bool:
         """Whether the file holds what it is called after; looked at once."""
         if name in self._sound:
@@ -87,6 +84,7 @@ class Shelf:
         try:
             with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILES), "wb") as file:
                 file.writelines(parts)
+                self.written += file.tell()
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -97,7 +95,7 @@ class Shelves:
 
     def __init__(self, root: Path, limit: int) -> None:
         self._root = root
-        self._limit = limit
+        self.limit = limit
 
     def open(self, digest: str) -> Shelf:
         """The folder of a model, from now on the one used last."""
@@ -115,17 +113,19 @@ class Shelves:
         if not folder.is_dir():
             return
         try:
-            with _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                shutil.rmtree(folder)
+            lock = _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             log.debug("%s is in use and stays", folder)
+            return
+        shutil.rmtree(folder)
+        os.close(lock)
 
     def shrink(self) -> None:
         """Removes the folders used longest ago until the others are within the limit."""
         sizes = {folder: sum(entry.stat().st_size for entry in os.scandir(folder)) for folder in self._by_age()}
         total = sum(sizes.values())
         for folder, size in sizes.items():
-            if total <= self._limit:
+            if total <= self.limit:
                 return
             self.remove(folder.name)
             total -= 0 if folder.exists() else size
@@ -143,21 +143,21 @@ def _parsed(data: bytes) -> ModelProto | None:
         return None
 
 
-def _locked(folder: Path, how: int) -> IO[bytes]:
-    """The folder's lock, until the file is closed."""
+def _locked(folder: Path, how: int) -> int:
+    """The folder with its lock, a descriptor to be closed; BlockingIOError when it is held and not to be waited for."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("ab")
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, FILES)
         try:
-            fcntl.flock(file, how)
+            fcntl.flock(lock, how)
         except BlockingIOError:
-            file.close()
+            os.close(lock)
             raise
-        if _is_still(folder / "lock", file):
-            return file
-        file.close()
+        if _is_still(folder / "lock", lock):
+            return lock
+        os.close(lock)
 
 
-def _is_still(path: Path, file: IO[bytes]) -> bool:
+def _is_still(path: Path, descriptor: int) -> bool:
     """Whether the path leads to the open file: somebody may have removed the folder meanwhile."""
-    return path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    return path.exists() and os.path.samestat(path.stat(), os.fstat(descriptor))

@@ -1,4 +1,4 @@
-"""Sessions of one model: its weights once, in memory and on disk, and its graphs optimised once a machine."""
+"""Sessions of one model within the budget: with its weights once, on a shelf, or with weights of their own."""
 
 import functools
 import hashlib
@@ -17,29 +17,29 @@ from backlit_server.engine.runtime import Runtime, Session
 from backlit_server.engine.shelf import Shelf
 from backlit_server.graph.spelling.elsewhere import moved_out, place_of, point
 
-SESSION = "session"
+MODEL, SESSION = "model", "session"
 STRUCTURE = 16  # bytes of memory a byte of an optimised graph without weights: measured 4 to 20
-WEIGHTS = "weights"
+COPIES = 2  # of its weights, in a session that has them to itself: as the file has them, and as kernels read them
+WEIGHTS = "weights"  # the file beside an optimised graph
 LIGHT = 4096  # bytes: less is not worth a mapping of its own
 
 
 class Shelved:
-    """Opens graphs of a model as a Runtime does; sessions that the budget let go are loaded again when they run."""
+    """Opens graphs of a model whose weights lie on its shelf; sessions that the budget let go are loaded again."""
 
-    def __init__(self, runtime: Runtime, shelf: Shelf, budget: Budget, owner: str) -> None:
+    def __init__(self, runtime: Runtime, budget: Budget, owner: str, shelf: Shelf) -> None:
         self._runtime = runtime
-        self._shelf = shelf
         self._budget = budget
         self._owner = owner
+        self._shelf = shelf
 
     def light(self, model: onnx.ModelProto) -> onnx.ModelProto:
         """The model with its heavy weights on the shelf."""
         return moved_out(model, lambda values: self._shelf.keep(values.data))
 
     def open(self, model: onnx.ModelProto, folder: Path | None = None) -> Session:
-        """A session of a graph of this model; `folder` as of Runtime.open."""
-        if folder:  # what is too large for one message stays in the file it came in
-            return self._runtime.open(model, folder)
+        """A session of a graph of this model, none of whose weights lie elsewhere."""
+        assert folder is None
         data = _beside(self.light(model)).SerializeToString(deterministic=True)
         digest = hashlib.sha256(data).hexdigest()
         return Session(self._runtime, partial(self._loaded, data, digest), digest)
@@ -55,28 +55,41 @@ class Shelved:
 
     def _optimised(self, data: bytes, digest: str) -> tuple[onnxruntime.InferenceSession, Size]:
         """The graph as it was optimised before, or is now, with weights that are mapped."""
-        key = hashlib.sha256(f"{digest} {machine()}".encode()).hexdigest()
+        key = hashlib.sha256(f"{digest} {machine()} {self._runtime.execution}".encode()).hexdigest()
         made = self._shelf.graph(key)
         if made is None:
             made = self._made(data)
             self._shelf.add(key, made)
         structure = made.SerializeToString()
-        size = Size(STRUCTURE * len(structure), mapped(made))
-        self._budget.check(size.alone, "the model")
-        return self._runtime.load(structure, self._shelf.folder, _as_it_is), size
+        return self._runtime.load(structure, self._shelf.folder, _as_it_is), Size(
+            STRUCTURE * len(structure), mapped(made)
+        )
 
-    def _afresh(self, data: bytes, digest: str) -> tuple[onnxruntime.InferenceSession, Size]:
+    def _afresh(self, data: bytes, _digest: str) -> tuple[onnxruntime.InferenceSession, Size]:
         """The graph optimised for a device that takes the weights into memory of its own."""
-        weights = mapped(onnx.load_model_from_string(data))
-        size = Size(STRUCTURE * (len(data)) + sum(weights.values()))
-        self._budget.check(size.alone, "the model")
-        return self._runtime.load(data, self._shelf.folder), size
+        weights = sum(mapped(onnx.load_model_from_string(data)).values())
+        return self._runtime.load(data, self._shelf.folder), Size(STRUCTURE * len(data) + weights)
 
     def _made(self, data: bytes) -> onnx.ModelProto:
         with tempfile.TemporaryDirectory(prefix="making-", dir=self._shelf.folder) as folder:
             file = Path(folder) / "optimised.onnx"
             self._runtime.load(data, self._shelf.folder, partial(_written_to, file))
             return unpacked(file, self._shelf.keep)
+
+
+class Apart:
+    """Opens graphs of a model as a Runtime does, each session with weights of its own, which go with the model."""
+
+    def __init__(self, runtime: Runtime, budget: Budget, owner: str) -> None:
+        self._runtime = runtime
+        self._budget = budget
+        self._key = Key(MODEL, owner)
+        self.light = runtime.light
+
+    def open(self, model: onnx.ModelProto, folder: Path | None = None) -> Session:
+        weights = sum(mapped(model).values())
+        self._budget.grow(self._key, COPIES * (model.ByteSize() + weights))
+        return self._runtime.open(model, folder)
 
 
 def _beside(model: onnx.ModelProto) -> onnx.ModelProto:

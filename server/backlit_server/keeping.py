@@ -1,0 +1,41 @@
+"""What workers keep for the next questions: the part of the settings that they hand on to their engines."""
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Self
+
+MB, GB = 1 << 20, 1 << 30
+# Where containers read how much memory they may take, in the two versions of Linux's control groups.
+LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+def half_of_memory() -> int:
+    """Half of the memory of this machine or container, in megabytes: the rest is for what runs."""
+    known = [int(told) for path in LIMITS if path.is_file() and (told := path.read_text().strip()).isdigit()]
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *known]) // 2 // MB
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """`memory`: megabytes for open models, sessions and features; `cache_gb`: for optimised graphs, on disk.
+
+    `preload`: how many models are opened at the start, those used last.
+    """
+
+    memory: int
+    cache_gb: int = 10
+    preload: int = 0
+
+    @property
+    def bytes(self) -> int:
+        return self.memory * MB
+
+    @property
+    def bytes_on_disk(self) -> int:
+        return self.cache_gb * GB
+
+    @classmethod
+    def of(cls, settings: object) -> Self:
+        """What settings say of it."""
+        return cls(**{named.name: getattr(settings, named.name) for named in fields(cls)})
