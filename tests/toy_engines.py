@@ -14,6 +14,7 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion, InternalError
 from backlit_proto.tensors import data_type_of
 from backlit_server.execution import DeviceLost, Execution
+from backlit_server.keeping import Keeping
 
 Answers = Generator[tuple[pb.ExplainResponse, Sequence[np.ndarray]] | None, None, None]
 
@@ -24,7 +25,14 @@ class Toy:
     provider = "ToyExecutionProvider"
     versions = {"toy": "1"}  # noqa: RUF012, the engine's own face
 
-    def __init__(self, store: Path, device: str, threads: int, execution: Execution | None = None) -> None:
+    def __init__(
+        self,
+        store: Path,
+        device: str,
+        threads: int,
+        execution: Execution | None = None,
+        keeping: Keeping | None = None,
+    ) -> None:
         self.device = device
         self._execution = execution
         self._store = store
@@ -125,17 +133,17 @@ class Toy:
         return pb.ExplainResponse(explanations=[pb.Explanation(heatmap=tensor, image=image)], progress=1), [heatmap]
 
 
-def breaks(store: Path, device: str, threads: int, execution: Execution) -> Toy:
+def breaks(store: Path, device: str, threads: int, execution: Execution, keeping: Keeping) -> Toy:
     """An engine that cannot start, and knows why."""
     raise InternalError("the toy is broken")
 
 
-def vanishes(store: Path, device: str, threads: int, execution: Execution) -> Toy:
+def vanishes(store: Path, device: str, threads: int, execution: Execution, keeping: Keeping) -> Toy:
     """An engine that kills its process while it starts."""
     os._exit(7)
 
 
-def starts_once(store: Path, device: str, threads: int, execution: Execution) -> Toy:
+def starts_once(store: Path, device: str, threads: int, execution: Execution, keeping: Keeping) -> Toy:
     """An engine that starts the first time and, while the store holds a file `broken`, not again."""
     if (store / "broken").exists():
         os._exit(7)
@@ -143,14 +151,14 @@ def starts_once(store: Path, device: str, threads: int, execution: Execution) ->
     return Toy(store, device, threads, execution)
 
 
-def lives_with_its_device(store: Path, device: str, threads: int, execution: Execution) -> Toy:
+def lives_with_its_device(store: Path, device: str, threads: int, execution: Execution, keeping: Keeping) -> Toy:
     """An engine that does not start while its device is gone."""
     if (store / f"lost-{device}").exists():
         raise InternalError(f"there is no {device} any more")
     return Toy(store, device, threads, execution)
 
 
-def falls_back(store: Path, device: str, threads: int, execution: Execution) -> Toy:
+def falls_back(store: Path, device: str, threads: int, execution: Execution, keeping: Keeping) -> Toy:
     """An engine that starts on another provider when its device is gone."""
     toy = Toy(store, device, threads, execution)
     if (store / f"lost-{device}").exists():

@@ -24,7 +24,7 @@ class Provenance:
     `forward_passes` of the whole network, `backward_passes` from the scores to the image, and `head_passes` from the
     layer to the scores, the latter two one a target. `preprocessing` is None unless the server prepared a picture, and
     `preprocessing_assumed` says that nobody declared it for this model. `self_check` is that of the model,
-    `arithmetic` that of the card.
+    `arithmetic` that of the card. `forward_pass_reused`: an earlier question had made the forward pass of this image.
     """
 
     model_digest: str
@@ -41,6 +41,7 @@ class Provenance:
     preprocessing_assumed: bool
     arithmetic: Arithmetic
     self_check: SelfCheck | None = None
+    forward_pass_reused: bool = False
 
 
 @dataclass(frozen=True)
@@ -227,5 +228,6 @@ def _provenance(message: pb.Provenance) -> Provenance:
         preprocessing=Preprocessing.read(message.preprocessing) if prepared else None,
         preprocessing_assumed=message.preprocessing_assumed,
         self_check=read_self_check(message),
+        forward_pass_reused=message.forward_pass_reused,
         arithmetic=Arithmetic.read(message.arithmetic),
     )

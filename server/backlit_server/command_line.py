@@ -145,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _help(named: Field) -> str:
-    default = named.default if named.default_factory is MISSING else "the user's data folder"
+    default = named.metadata["default"] or named.default
     return f"{named.metadata['help']} (default: {default})" if default not in (None, False) else named.metadata["help"]
 
 

@@ -1,7 +1,7 @@
 """What workers keep for the next questions: the part of the settings that they hand on to their engines."""
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Self
 
@@ -20,16 +20,22 @@ def half_of_memory() -> int:
 class Keeping:
     """`memory`: megabytes for open models, sessions and features; `cache_gb`: for optimised graphs, on disk.
 
-    `preload`: how many models are opened at the start, those used last.
+    `features_mb`: of the memory, for forward passes that further questions about the same images share. `preload`: how
+    many models are opened at the start, those used last.
     """
 
-    memory: int
+    memory: int = field(default_factory=half_of_memory)
+    features_mb: int = 256
     cache_gb: int = 10
-    preload: int = 0
+    preload: int = 4
 
     @property
     def bytes(self) -> int:
         return self.memory * MB
+
+    @property
+    def bytes_of_features(self) -> int:
+        return self.features_mb * MB
 
     @property
     def bytes_on_disk(self) -> int:
@@ -39,3 +45,7 @@ class Keeping:
     def of(cls, settings: object) -> Self:
         """What settings say of it."""
         return cls(**{named.name: getattr(settings, named.name) for named in fields(cls)})
+
+    def shared_by(self, workers: int) -> Self:
+        """What each of so many workers may keep."""
+        return replace(self, memory=max(1, self.memory // workers))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from backlit_server.execution import DEFAULT, EXHAUSTIVE, HALF, HEURISTIC, SINGLE
+from backlit_server.keeping import half_of_memory
 
 MB = 1024 * 1024
 GB = 1024 * MB
@@ -25,9 +26,11 @@ class Valid:
     holds: Callable[[Any], bool]
 
 
-def told(text: str, valid: Valid | None = None) -> dict[str, Any]:
-    """What a field tells about itself: its line in --help, and its valid values where its type alone does not."""
-    return {"help": text, "valid": valid}
+def told(text: str, valid: Valid | None = None, default: str = "") -> dict[str, Any]:
+    """What a field tells about itself: its line in --help, its valid values where its type alone does not, and its
+    default in words where that is found when the server starts.
+    """
+    return {"help": text, "valid": valid, "default": default}
 
 
 def at_least(least: int) -> Valid:
@@ -61,7 +64,8 @@ class Settings:
     """What the server was told, in the order in which --help lists it."""
     host: str = field(default="127.0.0.1", metadata=told("address to listen on"))
     port: int = field(default=50051, metadata=told("port to listen on; 0 takes a free one", between(0, 65535)))
-    store: Path = field(default_factory=data_home, metadata=told("folder of the uploaded models"))
+    store: Path = field(default_factory=data_home, metadata=told(
+        "folder of the uploaded models", default="the user's data folder"))
     device: str = field(default="auto", metadata=told(
         "where models run: auto, cpu, cuda, cuda:N, or require-cuda, which refuses to fall back to the CPU; several "
         "with commas, a worker each", DEVICES))
@@ -78,6 +82,16 @@ class Settings:
         "largest arena of a session on a GPU; 0: as large as the GPU", at_least(0)))
     threads: int = field(default=0, metadata=told(
         "threads of a worker; 0 takes the cores this process may use", at_least(0)))
+    memory: int = field(default_factory=half_of_memory, metadata=told(
+        "megabytes that workers keep of models, sessions and features; what was used longest ago goes first",
+        at_least(1), "half of the machine's or container's"))
+    features_mb: int = field(default=256, metadata=told(
+        "of these, for forward passes that further questions about the same images share; 0 keeps none", at_least(0)))
+    cache_gb: int = field(default=10, metadata=told(
+        "optimised models beside the store, whose weights all sessions share; 0 keeps none, and each session has "
+        "weights of its own", at_least(0)))
+    preload: int = field(default=4, metadata=told(
+        "models that are opened when a worker starts, those used last", at_least(0)))
     max_message_mb: int = field(default=64, metadata=told(
         "largest message, so the largest batch of images", between(1, 2047)))
     max_picture_megapixels: int = field(default=50, metadata=told(

@@ -60,7 +60,10 @@ class Looked:
 
 @dataclass(frozen=True)
 class Maker:
-    """What all answers to a question have in common; `input_size` is None where no input is an image."""
+    """What all answers to a question have in common; `input_size` is None where no input is an image.
+
+    `reused`: whether an earlier question had already made the forward pass of these images.
+    """
 
     wording: Wording
     provider: str
@@ -68,6 +71,7 @@ class Maker:
     prepared: PictureRecipe | None
     input_size: tuple[int, int] | None
     arithmetic: Arithmetic
+    reused: bool = False
 
 
 def respond(
@@ -125,9 +129,12 @@ def provenance(looked: Looked, maker: Maker, steps: tuple[str, ...]) -> pb.Prove
     made = _made(
         looked.passes, wording.model, *graphs, maker.provider, maker.versions, wording.profile, parameters, steps
     )
-    if not maker.prepared:
+    if not (maker.prepared or maker.reused):
         return made
-    told = pb.Provenance(preprocessing=maker.prepared.message(), preprocessing_assumed=wording.preprocessing is None)
+    told = pb.Provenance(forward_pass_reused=maker.reused)
+    if maker.prepared:
+        told.preprocessing.CopyFrom(maker.prepared.message())
+        told.preprocessing_assumed = wording.preprocessing is None
     told.MergeFrom(made)
     return told
 

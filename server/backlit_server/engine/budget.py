@@ -59,7 +59,7 @@ class Budget:
         self.drop(key)
         self._kept[key] = value, size
         self._count(key, size)
-        share = self._shares.get(key.kind, self.limit)
+        share = self.share(key.kind)
         while self._by_kind[key.kind] > share and (oldest := self._oldest(key.kind)):
             self.drop(oldest)
         while self.used > self.limit:
@@ -74,6 +74,10 @@ class Budget:
                 needed_bytes=str(needed),
                 limit_bytes=str(self.limit),
             )
+
+    def share(self, kind: str) -> int:
+        """How much there may be of a kind."""
+        return min(self._shares.get(kind, self.limit), self.limit)
 
     def own(self, key: Key) -> int:
         """The bytes of its own that are counted under this key so far."""

@@ -18,6 +18,7 @@ from backlit_server.engine.backbones import Backbone
 from backlit_server.engine.causes import Ran, causes
 from backlit_server.engine.choices import chosen_layer, explaining
 from backlit_server.engine.combining import Combination, combined
+from backlit_server.engine.features import Features
 from backlit_server.engine.frames import Frames, frames
 from backlit_server.engine.inputs import checked, image_size, images_in, pieces
 from backlit_server.engine.measuring import Bench, measured
@@ -34,7 +35,7 @@ from backlit_server.engine.through_head import through_head
 from backlit_server.engine.views import View, views
 from backlit_server.execution import Execution
 from backlit_server.graph import PictureRecipe
-from backlit_server.keeping import Keeping, half_of_memory
+from backlit_server.keeping import Keeping
 
 PACKAGES = ("backlit", "numpy", "onnx", "onnxruntime-gpu", "onnxruntime")
 Tensors = dict[str, np.ndarray]
@@ -50,7 +51,8 @@ class Engine:
         self.store = store
         self._runtime = Runtime(device, threads, execution)
         self._pictures = Pictures(self._runtime, execution.max_picture_megapixels)
-        self._models = Models(store, self._runtime, keeping or Keeping(half_of_memory()))
+        self._models = Models(store, self._runtime, keeping or Keeping())
+        self._features = Features(self._models.budget)
         self.device = self._runtime.device
         self.provider = self._runtime.provider
         self.versions = _versions()
@@ -77,11 +79,11 @@ class Engine:
         turns = list(pieces(inputs, model.anatomy.inputs, lambda: together and model.batching[0]))
         left = len(turns) * len(each)
         for first, feeds in turns:
-            run = Run(feeds, lambda image, first=first: frame(first + image))
+            run = Run(question.wording.model, feeds, lambda image, first=first: frame(first + image), self._features)
             for one in each:
                 until, by = started + (end - started) / left, replace(maker, wording=one.wording)
                 for looked in _found(one, model, run, prepared, until):
-                    yield from TELL[type(looked)](looked, first, by)
+                    yield from TELL[type(looked)](looked, first, replace(by, reused=run.reused))
                 started, left = time.monotonic(), left - 1
 
     def interrupt(self) -> None:
@@ -101,18 +103,26 @@ class Engine:
         return {model.anatomy.inputs[0].name: self._pictures.prepare(question.pictures, by, model.image)}, by
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
     """The inputs of some images, and the forward passes that were made of them, which several methods share."""
 
+    model: str
     feeds: Tensors
     frame: Frames
+    features: Features
     made: dict[str, Tensors] = field(default_factory=dict)
+    reused: bool = False
 
     def forward(self, session: Session) -> Tensors:
-        """All tensors of a forward pass, the inputs among them."""
+        """All tensors of a forward pass, the inputs among them; one that an earlier question made is not run again."""
         if session.digest not in self.made:
-            self.made[session.digest] = self.feeds | session.run(self.feeds)
+            made = self.features.found(self.model, session.digest, self.feeds)
+            self.reused = made is not None
+            if made is None:
+                made = session.run(self.feeds)
+                self.features.remember(self.model, session.digest, self.feeds, made)
+            self.made[session.digest] = self.feeds | made
         return self.made[session.digest]
 
 

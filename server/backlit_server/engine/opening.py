@@ -8,6 +8,7 @@ import onnx
 
 from backlit_proto.errors import BacklitError, BadModel, NotDifferentiable, NotExplainable
 from backlit_server.engine.budget import Budget, Key, Size
+from backlit_server.engine.features import FEATURES
 from backlit_server.engine.files import verified
 from backlit_server.engine.inputs import alone
 from backlit_server.engine.kept import MODEL, Apart, Shelved
@@ -30,7 +31,7 @@ class Models:
     """The models of a store that are open in this worker, within a budget that their sessions share."""
 
     def __init__(self, store: Path, runtime: Runtime, keeping: Keeping) -> None:
-        self.budget = Budget(keeping.bytes)
+        self.budget = Budget(keeping.bytes, {FEATURES: keeping.bytes_of_features})
         self._store = store
         self._runtime = runtime
         self._shelves = Shelves(store / "optimised", keeping.bytes_on_disk)

@@ -3,6 +3,8 @@
 import functools
 import hashlib
 import logging
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +20,8 @@ from backlit_server.execution import DeviceLost, Execution
 
 QUIET = 4  # what goes wrong is raised, and told to the caller; it need not fill the log as well
 PRECISE = Execution()
+LARGE = 4 << 20  # bytes of inputs: more than one image, as a rule
+CALM = 2.0  # seconds without such
 
 Configure = Callable[[onnxruntime.SessionOptions], None]
 Loaded = Callable[[], onnxruntime.InferenceSession]
@@ -32,10 +36,30 @@ def one_thread_pool(threads: int) -> None:
     Likewise one arena: what a run has given back is there for the next one, of whatever session.
     """
     onnxruntime.set_global_thread_pool_sizes(threads, 1)
-    onnxruntime.create_and_register_allocator(_arena(), None)
+    onnxruntime.create_and_register_allocator(_of_cpu(), None)
 
 
-def _arena() -> onnxruntime.OrtMemoryInfo:
+class Arena:
+    """What is between runs of the memory of runs: what a large batch took is given back by a smaller one behind it.
+
+    Not by each large one: to take it anew costs a tenth of the run. And not at once: heads follow their backbone.
+    """
+
+    def __init__(self) -> None:
+        self._large = -math.inf
+        self._swollen = False
+
+    def before(self, feeds: Mapping[str, np.ndarray], options: onnxruntime.RunOptions) -> None:
+        """Tells a run to shrink the arena in its end, where it is time."""
+        now = time.monotonic()
+        if sum(array.nbytes for array in feeds.values()) > LARGE:
+            self._large, self._swollen = now, True
+        elif self._swollen and now - self._large > CALM:
+            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+            self._swollen = False
+
+
+def _of_cpu() -> onnxruntime.OrtMemoryInfo:
     kind, what = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
     return onnxruntime.OrtMemoryInfo("Cpu", kind, 0, what)
 
@@ -65,6 +89,7 @@ class Runtime:
         self.provider = ""
         self._wanted = providers.wanted(device, execution)
         self._running: onnxruntime.RunOptions | None = None
+        self._arena = Arena()
         self._probe = self._loaded(_probe().SerializeToString(), None)
         self.provider: str = self._probe.get_providers()[0]
         if device.startswith(providers.REQUIRED) and self.provider != CUDA:
@@ -100,6 +125,7 @@ class Runtime:
         """One run, which interrupt() makes return at the next node."""
         run_options = onnxruntime.RunOptions()
         run_options.log_severity_level = QUIET
+        self._arena.before(feeds, run_options)
         self._running = run_options
         try:
             return session.run(outputs, feeds, run_options)

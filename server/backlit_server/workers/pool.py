@@ -12,6 +12,7 @@ from dataclasses import asdict
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import Overloaded, ServerUnavailable
 from backlit_server.execution import Execution
+from backlit_server.keeping import Keeping
 from backlit_server.settings import Settings
 from backlit_server.workers.channel import Frame, Kind
 from backlit_server.workers.supervisor import Device, Supervisor
@@ -105,7 +106,9 @@ class Pool:
 def command(settings: Settings, device: str, threads: int, engine: str) -> list[str]:
     """Starts a worker, but for its --fd; -P keeps modules in the current folder from being taken for ours."""
     execution = json.dumps(asdict(Execution.of(settings)))
+    keeping = json.dumps(asdict(Keeping.of(settings).shared_by(len(settings.device.split(",")))))
     options = {"--store": settings.store, "--device": device, "--threads": threads, "--execution": execution}
+    options["--keeping"] = keeping
     options["--engine"] = engine
     said = [str(word) for option in options.items() for word in option]
     return [sys.executable, "-P", "-m", "backlit_server.workers.worker", *said]

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from backlit_proto.errors import BacklitError
 from backlit_server.execution import DeviceLost, Execution
+from backlit_server.keeping import Keeping
 from backlit_server.parent import die_with_parent
 from backlit_server.workers.channel import Channel, Frame, Kind
 from backlit_server.workers.questions import Desk, Engine, failed
@@ -76,7 +77,7 @@ def open_engine(options: argparse.Namespace) -> Engine:
     """The engine that `module:factory` names."""
     module, _, factory = options.engine.partition(":")
     make = getattr(importlib.import_module(module), factory)
-    return make(options.store, options.device, options.threads, options.execution)
+    return make(options.store, options.device, options.threads, options.execution, options.keeping)
 
 
 def listen(channel: Channel, desk: Desk) -> None:
@@ -102,9 +103,14 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or require-cuda, and perhaps :N")
     parser.add_argument("--threads", type=int, default=1, help="threads for computing")
     parser.add_argument("--execution", type=_execution, default=Execution(), help="an Execution as JSON")
-    factory = "module:factory; the factory takes store, device, threads, execution"
+    parser.add_argument("--keeping", type=_keeping, default=Keeping(), help="a Keeping as JSON")
+    factory = "module:factory; the factory takes store, device, threads, execution, keeping"
     parser.add_argument("--engine", default=ENGINE, help=factory)
     return parser
+
+
+def _keeping(told: str) -> Keeping:
+    return Keeping(**json.loads(told))
 
 
 def _execution(told: str) -> Execution:
