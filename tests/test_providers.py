@@ -155,6 +155,6 @@ def test_memory_that_ends_is_an_overload(runtime: Runtime, monkeypatch: pytest.M
     def full(*asked) -> list:
         raise RuntimeError(words)
 
-    monkeypatch.setattr(session, "_session", SimpleNamespace(run=full))
+    monkeypatch.setattr(session, "_loaded", lambda: SimpleNamespace(run=full))
     with pytest.raises(Overloaded, match=f"do not fit into the memory of cpu: .*{words[:20]}"):
         session.run(FEED)

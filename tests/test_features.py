@@ -1,0 +1,108 @@
+"""Further questions about the same images share their forward pass, and nobody ever gets that of another image."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backlit_server.engine.budget import Budget
+from backlit_server.engine.engine import Engine
+from backlit_server.engine.features import FEATURES, Features
+from backlit_server.engine.runtime import Runtime
+from backlit_server.keeping import Keeping
+from bare import ask, responses, stored
+
+rng = np.random.default_rng(41)
+METHODS = ("grad-cam", "layer-cam", "cam", "score", "fem")
+
+
+@pytest.fixture
+def digest(shared: Path, engine: Engine) -> str:
+    return stored(engine.store, shared / "models" / "digits40-cnn-gap.onnx")
+
+
+@pytest.fixture
+def forgetful(engine: Engine) -> Engine:
+    """An engine on the same store that runs everything anew."""
+    return Engine(engine.store, "cpu", 2, keeping=Keeping(features_mb=0))
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images went through the network, run by run."""
+    found, plain = [], Runtime.run
+
+    def counted(self, session, outputs, feeds):
+        found.extend(len(array) for array in feeds.values() if array.shape[1:] == (1, 40, 40))
+        return plain(self, session, outputs, feeds)
+
+    monkeypatch.setattr(Runtime, "run", counted)
+    return found
+
+
+def images(count: int = 2) -> np.ndarray:
+    return rng.normal(size=(count, 1, 40, 40)).astype(np.float32)
+
+
+def test_a_second_method_runs_its_head_alone_and_its_maps_are_the_same_to_the_last_bit(engine, digest, forgetful, runs):
+    x = images()
+    for method in METHODS:  # what opening takes is not counted
+        ask(engine, digest, images(), method, ["top2"])
+    ask(engine, digest, x, "grad-cam", ["top2"])
+    runs.clear()
+    for method in METHODS[:3]:
+        found = ask(engine, digest, x.copy(), method, ["top2"])
+        assert runs == []
+        for (_, ours), (_, anew) in zip(found, ask(forgetful, digest, x, method, ["top2"]), strict=True):
+            assert ours.tobytes() == anew.tobytes()
+        runs.clear()
+
+
+def test_the_answer_says_so_and_counts_the_passes_that_the_method_takes(engine, digest):
+    x = images()
+    told = [responses(engine, digest, x, method, [0])[-1][0].provenance for method in ("grad-cam", "layer-cam")]
+    assert [one.forward_pass_reused for one in told] == [False, True]
+    assert [one.forward_passes for one in told] == [1, 1]
+
+
+def altered(x: np.ndarray, place: int) -> np.ndarray:
+    y = x.copy()
+    y.flat[place] = np.nextafter(y.flat[place], np.float32(9))
+    return y
+
+
+@pytest.mark.parametrize("place", [0, 1, 1601, -1])
+def test_the_last_bit_of_one_pixel_makes_another_image(engine, digest, runs, place):
+    x = images()
+    ask(engine, digest, x, "grad-cam", [0])
+    runs.clear()
+    ask(engine, digest, altered(x, place), "grad-cam", [0])
+    assert runs == [2]
+
+
+def test_inputs_are_compared_by_bits_and_not_by_value():
+    features = Features(Budget(1 << 20, {FEATURES: 1 << 20}))
+    zero, made = np.zeros((1, 3), np.float32), {"f": np.ones(2, np.float32)}
+    features.remember("model", "graph", {"x": zero}, made)
+    assert features.found("model", "graph", {"x": -zero}) is None
+    assert features.found("model", "another", {"x": zero}) is None
+    assert features.found("another", "graph", {"x": zero}) is None
+    found = features.found("model", "graph", {"x": zero.copy()})
+    assert found is not None
+    assert np.array_equal(found["f"], made["f"])
+
+
+def test_rows_of_a_larger_run_do_not_keep_the_others_alive():
+    budget = Budget(1 << 20, {FEATURES: 1 << 20})
+    whole = np.ones((8, 4), np.float32)
+    Features(budget).remember("model", "graph", {"x": np.zeros(2, np.float32)}, {"f": whole[:1]})
+    assert budget.used == 8 + 16
+
+
+def test_a_deleted_model_leaves_no_features(engine, digest, runs):
+    x = images()
+    ask(engine, digest, x, "grad-cam", [0])
+    engine.forget(digest)
+    runs.clear()
+    ask(engine, digest, x, "grad-cam", [0])
+    assert runs[-1] == 2
