@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=15, help="turns of each side")
     parser.add_argument("--runs", type=int, default=10, help="runs a turn of batch 1; larger batches get fewer")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, real_server(store := Path(folder)) as address:
+    with tempfile.TemporaryDirectory() as folder, real_server(store := Path(folder), *ANEW) as address:
         print(f"Grad-CAM, top 5, float input of 602 KB an image, {len(os.sched_getaffinity(0))} cores")
         print(HEADER)
         for model in models(Path(folder)):

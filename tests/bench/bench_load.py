@@ -31,7 +31,7 @@ from bench_explain import SIDES, models, stored
 from goals import say
 from pairs import REST_SECONDS, Side
 from real_server import real_server
-from sides import METHOD
+from sides import ANEW, METHOD
 
 CALLER = str(Path(__file__).parent / "caller.py")
 LARGE = 8
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--latencies", type=int, default=400, help="questions of one caller")
     arguments = parser.parse_args()
     threads = ("--threads", str(arguments.threads))
-    with tempfile.TemporaryDirectory() as folder, real_server(store := Path(folder), *threads) as address:
+    with tempfile.TemporaryDirectory() as folder, real_server(store := Path(folder), *threads, *ANEW) as address:
         made = models(store)
         with backlit.connect(address) as server:
             for model in made:

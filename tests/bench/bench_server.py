@@ -15,7 +15,7 @@ import backlit
 import efficientnet_lite0
 from accounts import resident_mb, server_processes
 from real_server import real_server
-from sides import METHOD, TARGET, images
+from sides import ANEW, METHOD, TARGET, images
 
 UPLOADS = 5
 
@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--explanations", type=int, default=1000)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, real_server(Path(folder)) as address:
+    with tempfile.TemporaryDirectory() as folder, real_server(Path(folder), *ANEW) as address:
         file = Path(folder) / "model.onnx"
         efficientnet_lite0.build(file)
         with backlit.connect(address) as server:

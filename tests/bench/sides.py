@@ -21,12 +21,14 @@ from backlit_server.graph import differentiate
 from backlit_server.graph.overlays.guided import GUIDED
 from backlit_server.graph.overlays.relevance import lrp_epsilon, lrp_z_plus
 from backlit_server.graph.vjp import VJPS
+from backlit_server.keeping import Keeping
 
 sys.path.insert(0, str(Path(__file__).parent))
 from pairs import serve
 
 TARGET = "top5"
 METHOD = "grad-cam"
+ANEW = ("--features-mb", "0")  # the same image again and again: no forward pass may be remembered
 ROWS = 16  # images a run of a method that runs the network again and again, in the engine
 
 
@@ -61,7 +63,7 @@ def best(store: Path, batch: int, detail: str) -> Callable[[], object]:
 def asked(store: Path, batch: int, digest: str, methods: Sequence[str], target: pb.Target) -> Callable[[], object]:
     from backlit_server.engine.engine import Engine
 
-    bare = Engine(store, "cpu", len(os.sched_getaffinity(0)))
+    bare = Engine(store, "cpu", len(os.sched_getaffinity(0)), keeping=Keeping(features_mb=0))
     question = pb.Question(model=digest, method=methods[0], methods=methods[1:], targets=[target])
     request = pb.ExplainRequest(question=question, inputs={"": to_tensor(images(batch))})
     tensors = [to_array(tensor) for tensor in tensors_in(request)]
@@ -80,7 +82,7 @@ def engine_again(store: Path, count: int, detail: str) -> Callable[[], object]:
     from backlit_server.engine.engine import Engine
 
     digest, method, parameter = detail.split()
-    bare = Engine(store, "cpu", len(os.sched_getaffinity(0)))
+    bare = Engine(store, "cpu", len(os.sched_getaffinity(0)), keeping=Keeping(features_mb=0))
     question = pb.Question(model=digest, method=method, targets=[pb.Target(class_index=0)])
     question.parameters.update({parameter: count})
     request = pb.ExplainRequest(question=question, inputs={"": to_tensor(images(1))})
