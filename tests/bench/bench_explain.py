@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import efficientnet_lite0
-from pairs import Pair, Side, compare
+from pairs import ANEW, Pair, Side, compare
 from real_server import real_server
 from resnet50 import resnet50
 

@@ -29,9 +29,9 @@ import backlit
 from accounts import processor_seconds, server_processes
 from bench_explain import SIDES, models, stored
 from goals import say
-from pairs import REST_SECONDS, Side
+from pairs import ANEW, REST_SECONDS, Side
 from real_server import real_server
-from sides import ANEW, METHOD
+from sides import METHOD
 
 CALLER = str(Path(__file__).parent / "caller.py")
 LARGE = 8

@@ -14,8 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import backlit
 import efficientnet_lite0
 from accounts import resident_mb, server_processes
+from pairs import ANEW
 from real_server import real_server
-from sides import ANEW, METHOD, TARGET, images
+from sides import METHOD, TARGET, images
 
 UPLOADS = 5
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 REST_SECONDS = 0.15
+ANEW = ("--features-mb", "0")  # the same image again and again: no forward pass may be remembered
 
 
 @dataclass(frozen=True)

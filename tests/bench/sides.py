@@ -28,7 +28,6 @@ from pairs import serve
 
 TARGET = "top5"
 METHOD = "grad-cam"
-ANEW = ("--features-mb", "0")  # the same image again and again: no forward pass may be remembered
 ROWS = 16  # images a run of a method that runs the network again and again, in the engine
 
 
