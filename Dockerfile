@@ -11,6 +11,7 @@
 #   docker run --read-only --tmpfs /tmp -v models:/models -p 50051:50051 -v ./tls:/tls:ro \
 #     -e BACKLIT_TLS_CERT=/tls/server.pem -e BACKLIT_TLS_KEY=/tls/server.key backlit
 #
+# Metrics for Prometheus: -e BACKLIT_METRICS_PORT=9090 -p 127.0.0.1:9090:9090
 # On a machine with GPUs add: --gpus all -e BACKLIT_DEVICE=require-cuda
 
 FROM docker.io/library/python:3.11-slim-bookworm AS build
@@ -45,6 +46,7 @@ ENV PATH=/opt/backlit/bin:$PATH \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     BACKLIT_HOST=0.0.0.0 \
+    BACKLIT_METRICS_HOST=0.0.0.0 \
     BACKLIT_STORE=/models
 RUN install --directory --owner=10001 --group=10001 /models
 VOLUME /models

@@ -192,6 +192,12 @@ async def test_a_port_that_is_taken_is_no_setting_to_start_with(tmp_path, port):
             pass
 
 
+def test_the_documentation_lists_what_there_is():
+    page = (Path(__file__).parents[1] / "docs" / "monitoring.md").read_text("utf-8")
+    lines = [f"| `{name}` | {', '.join(row.labels)} | {row.told} |" for name, row in sorted(METRICS.items())]
+    assert [line for line in page.splitlines() if line.startswith("| `")] == lines
+
+
 def test_names_follow_the_conventions_of_prometheus():
     assert all(re.fullmatch(r"backlit_[a-z]+(_[a-z]+)*", name) for name in METRICS)
     assert all(name.endswith("_total") for name in COUNTERS)
