@@ -11,6 +11,7 @@ from PIL import Image
 
 from backlit import DetectedBox, Explanation, Preprocessing, Provenance
 from backlit.card import Arithmetic
+from backlit.devices import Execution
 from backlit.pictures import blend, load, overlay, title
 from backlit.placement import Box, place, seen
 from backlit_proto.errors import BadQuestion
@@ -112,6 +113,8 @@ def explained(heatmap: np.ndarray, by: Preprocessing | None = None, **changes) -
         preprocessing=by,
         preprocessing_assumed=False,
         arithmetic=Arithmetic(False, ()),
+        device="cpu",
+        execution=Execution("single", False, False, ""),
     )
     return Explanation(
         heatmap=heatmap,

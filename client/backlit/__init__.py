@@ -14,6 +14,7 @@ from backlit.answers import DetectedBox, Explanation, Partial, Provenance
 from backlit.card import Card
 from backlit.catalogue import Measure, Method, Profile
 from backlit.contrasts import Contrast, Counterfactual, LogOdds, Probability
+from backlit.devices import Device, Drift, Execution
 from backlit.kinds import Box, Class, Detection, Element, Mask, Similar, Sum, Target
 from backlit.measures import Measurement
 from backlit.metrics import Metric
@@ -58,7 +59,10 @@ __all__ = [
     "DeadlineExceeded",
     "DetectedBox",
     "Detection",
+    "Device",
+    "Drift",
     "Element",
+    "Execution",
     "Explanation",
     "InternalError",
     "LogOdds",

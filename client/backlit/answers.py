@@ -7,6 +7,7 @@ import numpy as np
 from google.protobuf.json_format import MessageToDict
 
 from backlit.card import Arithmetic
+from backlit.devices import Execution
 from backlit.measures import Measurement, read_measurement
 from backlit.preprocessing import Preprocessing
 from backlit.regions import SHARE, boxes
@@ -25,6 +26,7 @@ class Provenance:
     layer to the scores, the latter two one a target. `preprocessing` is None unless the server prepared a picture, and
     `preprocessing_assumed` says that nobody declared it for this model. `self_check` is that of the model,
     `arithmetic` that of the card. `forward_pass_reused`: an earlier question had made the forward pass of this image.
+    `device` and `execution` say what computed it and how.
     """
 
     model_digest: str
@@ -40,6 +42,8 @@ class Provenance:
     preprocessing: Preprocessing | None
     preprocessing_assumed: bool
     arithmetic: Arithmetic
+    device: str
+    execution: Execution
     self_check: SelfCheck | None = None
     forward_pass_reused: bool = False
 
@@ -230,4 +234,6 @@ def _provenance(message: pb.Provenance) -> Provenance:
         self_check=read_self_check(message),
         forward_pass_reused=message.forward_pass_reused,
         arithmetic=Arithmetic.read(message.arithmetic),
+        device=message.device,
+        execution=Execution.read(message.execution),
     )

@@ -120,6 +120,7 @@ def _explain(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--set", type=_parameter, action="append", metavar="NAME=VALUE", help="a method's parameter")
     command.add_argument("--time-limit", type=float, metavar="SECONDS", help="a picture and method; then what is known")
+    command.add_argument("--precision", help="single or half, of forward passes up to the layer; default: the server's")
     command.add_argument("--out", type=Path, metavar="DIR", help="where pictures go; default: here")
     command.add_argument("--object", type=_share, nargs="?", const=SHARE, metavar="SHARE", help=OBJECT)
     command.add_argument("--json", action="store_true", help="one JSON object a map; pictures only with --out")
@@ -195,6 +196,7 @@ COMMANDS = {
     "models":  (commands.models,  "list the stored models", _nothing),
     "card":    (commands.card,    "show what the server found in a model", _model),
     "methods": (commands.methods, "list methods, their parameters, presets and profiles", _maybe_model),
+    "devices": (commands.devices, "list what questions run on, and what is amiss with it", _nothing),
     "export":  (commands.export,  "write the rewritten model, heatmap included, as an ONNX file", _export),
     "delete":  (commands.delete,  "remove a model from the server", _model),
     "top":     (top.top, "show how a server is doing: questions, seconds, memory, failures", _top),

@@ -61,6 +61,12 @@ def methods(server: Server, args: Namespace) -> None:
     print(_table([(f"  {profile.name}", profile.summary) for profile in server.profiles()]))
 
 
+def devices(server: Server, args: Namespace) -> None:
+    """One line a device, those of a server that were named first."""
+    rows = [(d.name, d.execution_provider, "ready" if d.ready else "not ready", d.note) for d in server.devices()]
+    print(_table(rows))
+
+
 def export(server: Server, args: Namespace) -> None:
     """Writes the rewritten model."""
     print(found(server, args).export(args.file, layer=args.layer, method=args.method, pictures=args.pictures))

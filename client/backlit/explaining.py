@@ -41,7 +41,7 @@ def _answers(
     """The explanations a picture, methods outer, targets inner."""
     question = {"size": args.size, "profile": args.profile, "preprocessing": preprocessing, "scores": args.scores}
     question |= {"boxes": args.boxes, "time_limit": args.time_limit, "smoothing": args.smoothing, "fuse": args.fuse}
-    question |= _layers(args.layer or [])
+    question |= {**_layers(args.layer or []), "precision": args.precision}
     found: dict[Path, list[Explanation]] = {picture: [] for picture in args.pictures}
     asked = [(picture, target) for picture in found for target in _apart(args.target)]
     with shown("explaining") as report:

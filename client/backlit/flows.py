@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
+from backlit.devices import Device, read_devices
 from backlit.files import ModelFile
 from backlit.metrics import Metric, read_metrics
 from backlit.preprocessing import Declared, declared
@@ -140,6 +141,11 @@ def list_weights(model: str) -> Flow[list[WeightedLayer]]:
 def get_metrics() -> Flow[dict[str, Metric]]:
     """What the server counts, by name."""
     return read_metrics((yield Call("GetMetrics", pb.GetMetricsRequest())))
+
+
+def list_devices() -> Flow[list[Device]]:
+    """What questions run on."""
+    return read_devices((yield Call("ListDevices", pb.ListDevicesRequest())))
 
 
 def list_methods(model: str) -> Flow[pb.ListMethodsResponse]:

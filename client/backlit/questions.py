@@ -21,6 +21,7 @@ preprocessing   overrides the model's own for the pictures of this question
 measures        what is measured of each final heatmap: names, or pairs of a name and its parameters
 time_limit      seconds after which a method of many passes answers with what it knows, its status "PARTIAL"; half of
                 them where measures are asked for too, of which those that come too late are `unfinished`
+precision       "half": forward passes up to the layer, where the model carries it; "single"; None is the server's
 anything else   a parameter of the method; arrays of several axes travel as they are
 """
 
@@ -66,6 +67,7 @@ def explain_request(
     smoothing: str | Sequence[str] = (),
     time_limit: float | None = None,
     measures: Iterable[Asked] = (),
+    precision: str | None = None,
     **parameters: object,
 ) -> pb.ExplainRequest:
     """The question as it travels; BadQuestion where the arguments make no sense whatever the server."""
@@ -90,6 +92,7 @@ def explain_request(
         fusion=full_name(pb.Question.Fusion, (fuse or "").replace("-", "_"), "fuse"),
         smoothing=_smoothing(smoothing),
         measures=encode_measures(measures),
+        precision=full_name(pb.Precision, precision or "", "precision"),
     )
     return _complete(question, encode_inputs(inputs, model.card.inputs))
 

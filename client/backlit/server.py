@@ -8,6 +8,7 @@ from typing import BinaryIO, Self
 
 from backlit import flows
 from backlit.catalogue import Measure, Method, Profile, read_measures, read_methods, read_profiles
+from backlit.devices import Device
 from backlit.endpoint import Endpoint
 from backlit.files import ModelFile
 from backlit.flows import Progress
@@ -119,6 +120,10 @@ class Server:
     def metrics(self, *, timeout: float | None = None) -> dict[str, Metric]:
         """What the server counts, by the names that Prometheus knows: calls, questions, seconds, memory."""
         return self._wire.run(flows.get_metrics(), timeout)
+
+    def devices(self, *, timeout: float | None = None) -> list[Device]:
+        """The devices that questions run on, a worker each, and what is amiss with them."""
+        return self._wire.run(flows.list_devices(), timeout)
 
     def delete(self, model: StoredModel | str, *, timeout: float | None = None) -> None:
         """Forgets a model; questions in flight are still answered."""

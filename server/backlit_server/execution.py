@@ -1,6 +1,6 @@
 """How sessions are to compute: the part of the settings that workers hand on to their engines."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 from backlit_proto import backlit_pb2 as pb
@@ -38,18 +38,46 @@ class Execution:
         return cls(**{named.name: getattr(settings, named.name) for named in fields(cls)})
 
 
+@dataclass(frozen=True)
+class Drift:
+    """How far half precision led from single precision on so many made-up images.
+
+    `scores`: the largest difference as a share of the largest score. `maps`: the smallest correlation of a map of the
+    default method at the default layer with its twin, None where there is no such layer.
+    """
+
+    scores: float
+    maps: float | None
+    images: int
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What an answer was computed by; `drift` where it was in half precision."""
+
+    device: str
+    provider: str
+    execution: Execution
+    drift: Drift | None = None
+
+    def at(self, precision: str, drift: Drift | None) -> "Computed":
+        """The same, but for one question."""
+        return replace(self, execution=replace(self.execution, precision=precision), drift=drift)
+
+    def message(self) -> pb.Execution:
+        """As it is told, as far as it means anything to the provider."""
+        on_cuda, how = "CUDA" in self.provider, self.execution
+        drift = self.drift
+        return pb.Execution(
+            precision=PRECISIONS[how.precision],
+            tf32=how.tf32 and on_cuda,
+            deterministic=how.deterministic,
+            convolution_search=how.search if on_cuda else "",
+            drift=drift and pb.Drift(scores=drift.scores, maps=drift.maps, images=drift.images),
+        )
+
+
 PRECISIONS = {SINGLE: pb.PRECISION_SINGLE, HALF: pb.PRECISION_HALF}
-
-
-def told(execution: Execution, provider: str) -> pb.Execution:
-    """The same as a message, as far as it means anything to a provider."""
-    on_cuda = "CUDA" in provider
-    return pb.Execution(
-        precision=PRECISIONS[execution.precision],
-        tf32=execution.tf32 and on_cuda,
-        deterministic=execution.deterministic,
-        convolution_search=execution.search if on_cuda else "",
-    )
 
 
 class DeviceLost(BaseException):

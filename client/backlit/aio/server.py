@@ -10,6 +10,7 @@ from backlit import flows
 from backlit.aio.model import Model
 from backlit.aio.wire import Wire, open_channel
 from backlit.catalogue import Measure, Method, Profile, read_measures, read_methods, read_profiles
+from backlit.devices import Device
 from backlit.endpoint import Endpoint
 from backlit.files import ModelFile
 from backlit.flows import Progress
@@ -98,6 +99,10 @@ class Server:
 
     async def metrics(self, *, timeout: float | None = None) -> dict[str, Metric]:
         return await self._wire.run(flows.get_metrics(), timeout)
+
+    async def devices(self, *, timeout: float | None = None) -> list[Device]:
+        """As `backlit.Server.devices`."""
+        return await self._wire.run(flows.list_devices(), timeout)
 
     async def delete(self, model: StoredModel | str, *, timeout: float | None = None) -> None:
         """As `backlit.Server.delete`."""

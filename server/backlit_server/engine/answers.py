@@ -15,6 +15,7 @@ from backlit_server.engine.recent import in_words
 from backlit_server.engine.rendering import pixels, render
 from backlit_server.engine.targets import Row, resolve
 from backlit_server.engine.verdicts import NOTES, OK, judge, judge_untargeted
+from backlit_server.execution import Computed
 from backlit_server.graph import Arithmetic, PictureRecipe
 
 REMEMBERED = 256  # provenances
@@ -66,7 +67,7 @@ class Maker:
     """
 
     wording: Wording
-    provider: str
+    computed: Computed
     versions: tuple[tuple[str, str], ...]
     prepared: PictureRecipe | None
     input_size: tuple[int, int] | None
@@ -127,7 +128,7 @@ def provenance(looked: Looked, maker: Maker, steps: tuple[str, ...]) -> pb.Prove
     parameters = tuple((name, in_words(value)) for name, value in wording.parameters.items())
     graphs = (looked.graph_digest, maker.arithmetic)
     made = _made(
-        looked.passes, wording.model, *graphs, maker.provider, maker.versions, wording.profile, parameters, steps
+        looked.passes, wording.model, *graphs, maker.computed, maker.versions, wording.profile, parameters, steps
     )
     if not (maker.prepared or maker.reused):
         return made
@@ -145,7 +146,7 @@ def _made(
     model: str,
     graph_digest: str,
     arithmetic: Arithmetic,
-    provider: str,
+    computed: Computed,
     versions: Iterable[tuple[str, str]],
     profile: str,
     parameters: Iterable[tuple[str, Any]],
@@ -155,7 +156,9 @@ def _made(
     made = pb.Provenance(
         model_digest=model,
         graph_digest=graph_digest,
-        execution_provider=provider,
+        execution_provider=computed.provider,
+        device=computed.device,
+        execution=computed.message(),
         versions=dict(versions),
         profile=profile,
         steps=steps,

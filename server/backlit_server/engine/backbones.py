@@ -94,7 +94,7 @@ class Backbones:
     def _before(self, made: Cut) -> Backbone:
         """What makes the tensors that cross a cut: the plain forward pass, where they are the inputs themselves."""
         whole = {spec.name for spec in self._anatomy.inputs}.issuperset(made.crossing)
-        return Backbone(self._plain if whole else functools.partial(self._model.open, made.backbone), made)
+        return Backbone(self._plain if whole else functools.partial(self._model.forward, made.backbone), made)
 
     def _image(self, method: str) -> str:
         """The input that is the image, for methods that look at it."""
@@ -133,7 +133,7 @@ class Backbones:
         inputs = {spec.name for spec in self._anatomy.inputs}
         crossing = dict.fromkeys(name for made in cuts for name in made.crossing if name not in inputs)
         graph = with_outputs(self._graph, [self._anatomy.scores.name, *crossing])
-        opened = functools.cache(lambda: self._model.open(graph))
+        opened = functools.cache(lambda: self._model.forward(graph))
         for made in cuts:
             if made.layer not in self._open:
                 self._open[made.layer] = Backbone(opened, made)

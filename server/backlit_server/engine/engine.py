@@ -33,7 +33,7 @@ from backlit_server.engine.target_kinds import rows, rows_of_images
 from backlit_server.engine.targets import Row
 from backlit_server.engine.through_head import through_head
 from backlit_server.engine.views import View, views
-from backlit_server.execution import Execution
+from backlit_server.execution import Computed, Execution
 from backlit_server.graph import PictureRecipe
 from backlit_server.keeping import Keeping
 
@@ -56,6 +56,7 @@ class Engine:
         self.device = self._runtime.device
         self.provider = self._runtime.provider
         self.versions = _versions()
+        self._computed = Computed(self.device, self.provider, execution)
 
     def explain(
         self, request: pb.ExplainRequest, tensors: Sequence[np.ndarray]
@@ -68,12 +69,13 @@ class Engine:
         started = time.monotonic()
         question = read_question(request, tensors)
         end = started + question.wording.time_limit
-        model = explaining(self._models.get(question.wording.model), question.wording)
+        stored, computed = self._at(question.wording)
+        model = explaining(stored, question.wording)
         inputs, prepared = self._inputs(question, model)
         size = image_size(inputs, model.anatomy.inputs)
         frame = frames(question.pictures, prepared, size)
         versions, arithmetic = tuple(self.versions.items()), model.anatomy.arithmetic
-        maker = Maker(question.wording, self.provider, versions, prepared, size, arithmetic)
+        maker = Maker(question.wording, computed, versions, prepared, size, arithmetic)
         each = question.each
         together = not any(one.wording.row.many_passes for one in each)  # many passes fill their runs with one image
         turns = list(pieces(inputs, model.anatomy.inputs, lambda: together and model.batching[0]))
@@ -93,6 +95,12 @@ class Engine:
     def forget(self, digest: str) -> None:
         """Drops the sessions of a deleted model."""
         self._models.forget(digest)
+
+    def _at(self, wording: Wording) -> tuple[OpenModel, Computed]:
+        """The model that is asked about, in the precision that is asked for, and how it computes."""
+        precision = wording.precision or self._runtime.execution.precision
+        model = self._models.get(wording.model).at(precision)
+        return model, self._computed.at(precision, model.drift)
 
     def _inputs(self, question: Question, model: OpenModel) -> tuple[Tensors, PictureRecipe | None]:
         if question.inputs:

@@ -53,6 +53,11 @@ class Heads:
         self._heads: Recent[tuple[str, str | Method, str], Head] = Recent(MOST_HEADS)
         self._class_heads: Recent[tuple[str, Method, str], Head | None] = Recent(MOST_HEADS)
 
+    @property
+    def scores(self) -> str:
+        """The tensor that heads lead to."""
+        return self._anatomy.scores.name
+
     def of(self, cut: Cut, method: str, parameters: Mapping[str, Any], profile: str = DEFAULT_PROFILE) -> Head:
         """The method at this cut, as a profile computes it."""
         key = (cut.layer, PROFILES[profile].row(method), _key(parameters))

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,17 @@ import numpy as np
 import onnx
 
 from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import NotExplainable
+from backlit_proto.errors import BadModel, BadQuestion, NotDifferentiable, NotExplainable
 from backlit_server.engine.backbones import Backbones
 from backlit_server.engine.heads import Heads
 from backlit_server.engine.inputs import expected_image
+from backlit_server.engine.precision import Tried, check, drift, halved
 from backlit_server.engine.recent import Recent
 from backlit_server.engine.recipes import GRAPH, recipe
 from backlit_server.engine.rewritten import Rewritten
 from backlit_server.engine.runtime import Opener, Session
-from backlit_server.engine.trial import batches
+from backlit_server.engine.trial import batches, maps, sample
+from backlit_server.execution import SINGLE, Drift
 from backlit_server.graph import (
     NEURONS,
     Scores,
@@ -45,7 +47,8 @@ class OpenModel:
     """One model with the scores it explains: its graph as graph/ reads it, not to be changed; anatomy; sessions.
 
     `folder` is where weights outside the file lie, `batch` what is already known of running images together, `scores`
-    the tensor to explain ("": the default), or what is known of it.
+    the tensor to explain ("": the default), or what is known of it, and `forward` what becomes of graphs that only go
+    forward. `drift` says how far that leads, None where nothing becomes of them.
     """
 
     def __init__(
@@ -56,8 +59,10 @@ class OpenModel:
         batch: str = "",
         *,
         scores: str | Scores = "",
+        forward: Callable[[onnx.ModelProto], onnx.ModelProto] = lambda graph: graph,
     ) -> None:
-        self._look = partial(OpenModel, runtime=runtime, folder=folder, batch=batch)
+        self.drift: Drift | None = None
+        self._look = partial(OpenModel, runtime=runtime, folder=folder, batch=batch, forward=forward)
         self._explaining: Recent[tuple[str, str], OpenModel] = Recent(MOST_SCORES)
         self._shuffled: Recent[tuple[int, int], OpenModel] = Recent(MOST_SHUFFLED)
         self._batch = batch
@@ -66,7 +71,7 @@ class OpenModel:
         # What targets need beside the scores is computed by every forward pass anyway.
         self.graph = with_outputs(graph, self.anatomy.scores.beside)
         self.image = expected_image(self.anatomy)
-        self._model = Rewritten(self.graph, self.anatomy, runtime, folder)
+        self._model = Rewritten(self.graph, self.anatomy, runtime, folder, forward)
         self.backbones = Backbones(self._model)
         self.heads = Heads(self._model, self.backbones)
 
@@ -105,6 +110,35 @@ class OpenModel:
             about = as_neurons(self.explaining(name).anatomy.scores, self.anatomy.views.get(name))
             self._explaining[name, NEURONS] = self._look(self.graph, scores=about)
         return self._explaining[name, NEURONS]
+
+    def at(self, precision: str) -> "OpenModel":
+        """The same model in a precision; NotExplainable, with the reason, where half precision does not carry it."""
+        if precision == SINGLE:
+            return self
+        if isinstance(self._half, str):
+            raise NotExplainable(self._half)
+        return self._half
+
+    @functools.cached_property
+    def _half(self) -> "OpenModel | str":
+        """In half precision, or why not."""
+        try:
+            check(self.anatomy.arithmetic, self.graph)
+            half = self._look(self.graph, scores=self.anatomy.scores, forward=halved)
+            half.batching = self.batching  # rounding is no reason to run images one by one
+            half.drift = drift(self._tried(), half._tried())
+        except (BadModel, BadQuestion, NotExplainable) as error:
+            return f"half precision does not carry this model: {error}; ask in single precision"
+        return half
+
+    def _tried(self) -> Tried:
+        """Scores of made-up images, and maps where there are any."""
+        feeds = sample(self.anatomy, 2 if self.batching[0] else 1, seed=3)
+        scores = self.forward(feeds)[self.anatomy.scores.name]
+        try:
+            return Tried(scores, maps(self.backbones, self.heads, feeds))
+        except (NotExplainable, NotDifferentiable):
+            return Tried(scores, None)
 
     def session(self, graph: onnx.ModelProto) -> Session:
         """A session of a graph that was made from this model."""

@@ -1,6 +1,5 @@
 """From stored bytes to open models, those made for one image with a free batch axis where runs show that it is safe."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,9 @@ from backlit_server.engine.kept import MODEL, Apart, Shelved
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.runtime import Opener, Runtime
 from backlit_server.engine.shelf import Shelves
-from backlit_server.engine.trial import same, sample
-from backlit_server.graph.method import SEED
-from backlit_server.graph.narrow import CLASSES
+from backlit_server.engine.trial import maps, same, sample
 from backlit_server.graph.spelling.unlock import unlocked
-from backlit_server.graph.tiling import TARGETS, WHOLE
 from backlit_server.keeping import Keeping
-from backlit_server.methods import DEFAULT_METHOD
 
 GRAPHS = 8  # times a model's graph that it takes with its anatomy, its cuts and its gradients
 FREED = "the file is made for one image; freed of that, "
@@ -83,22 +78,10 @@ def _same_maps(model: OpenModel) -> bool:
     """Whether the head at the default layer gives two images together what it gives each; true where there is none."""
     pair = sample(model.anatomy, 2, seed=2)
     try:
-        together = _maps(model, pair)
-        each = [_maps(model, alone(pair, model.anatomy.inputs, image)) for image in range(2)]
+        together = maps(model.backbones, model.heads, pair)
+        each = [maps(model.backbones, model.heads, alone(pair, model.anatomy.inputs, image)) for image in range(2)]
     except (NotExplainable, NotDifferentiable):
         return True
     except BacklitError:
         return False
     return same(together, np.concatenate(each))
-
-
-def _maps(model: OpenModel, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Grad-CAM of each image for the sum of its scores, or for its first class where the head is narrowed."""
-    backbone = model.backbones.of(DEFAULT_METHOD, "")
-    made = backbone.session.run(feeds)
-    assert backbone.cut is not None
-    head, scores = model.heads.of(backbone.cut, DEFAULT_METHOD, {}).session, made[model.anatomy.scores.name]
-    given = {WHOLE + name: made[name] for name in backbone.cut.crossing} | made
-    given[SEED] = np.ones_like(scores[:, :1] if CLASSES in head.inputs else scores)
-    given |= {TARGETS: np.array([1]), CLASSES: np.array([0])}
-    return head.run({name: given[name] for name in head.inputs})["heatmap"]

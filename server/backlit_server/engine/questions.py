@@ -16,6 +16,7 @@ from backlit_server.engine.rendering import read_rendering
 from backlit_server.engine.targets import SCALES
 from backlit_server.engine.versions import AS_IT_IS, AUGMENTED, Version
 from backlit_server.engine.wanted import BEST, Every, Wanted, read_target
+from backlit_server.execution import PRECISIONS
 from backlit_server.methods import DEFAULT_METHOD
 from backlit_server.methods.fusing import FUSIONS
 from backlit_server.methods.measures import bind_measure
@@ -57,6 +58,7 @@ class Wording:
     rendering: Rendering
     preprocessing: pb.Preprocessing | None
     time_limit: float
+    precision: str
     measures: tuple[AskedMeasure, ...]
     others: tuple["Wording", ...]
 
@@ -129,6 +131,7 @@ def _wording(question: bytes) -> Wording:
         rendering=read_rendering(asked.rendering, conventions.finish(method)),
         preprocessing=asked.preprocessing if asked.HasField("preprocessing") else None,
         time_limit=_time_limit(asked.time_limit),
+        precision=_precision(asked.precision),
         measures=tuple(_measure(one) for one in asked.measures),
         others=tuple(_wording(_about(other, asked)) for other in asked.methods),
     )
@@ -183,6 +186,16 @@ FUSIONS_TOLD: Mapping[int, str] = {
     pb.Question.FUSION_PRODUCT: "product",
     pb.Question.FUSION_TANH_MAX: "tanh-max",
 }
+
+
+def _precision(told: int) -> str:
+    """The word for it, "" where the server decides."""
+    if told not in PRECISIONS_TOLD:
+        raise BadQuestion(f"there is no precision {told}; there are {', '.join(PRECISIONS)}")
+    return PRECISIONS_TOLD[told]
+
+
+PRECISIONS_TOLD: Mapping[int, str] = {pb.PRECISION_UNSPECIFIED: "", **{told: word for word, told in PRECISIONS.items()}}
 
 
 def _measure(asked: pb.MeasureRequest) -> AskedMeasure:

@@ -1,12 +1,18 @@
-"""Trial runs on made-up inputs: do images go in batches?"""
+"""Trial runs on made-up inputs: do images go in batches, and what do maps look like?"""
 
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from backlit_proto.errors import BadQuestion
+from backlit_server.engine.backbones import Backbones
+from backlit_server.engine.heads import Heads
 from backlit_server.engine.inputs import alone
 from backlit_server.graph import Anatomy, Spec
+from backlit_server.graph.method import SEED
+from backlit_server.graph.narrow import CLASSES
+from backlit_server.graph.tiling import TARGETS, WHOLE
+from backlit_server.methods import DEFAULT_METHOD
 
 FREE_SIDE = 224  # height and width where the file leaves them open
 TOLERANCE = 1e-3
@@ -28,6 +34,18 @@ def batches(anatomy: Anatomy, forward: Forward) -> tuple[bool, str]:
     if same(together, each):
         return True, "two different images give the same scores together and alone"
     return False, "two images together do not give what each gives alone, so they go one by one"
+
+
+def maps(backbones: Backbones, heads: Heads, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Grad-CAM of each image for the sum of its scores, or for its first class where the head is narrowed."""
+    backbone = backbones.of(DEFAULT_METHOD, "")
+    made = backbone.session.run(feeds)
+    assert backbone.cut is not None
+    head, scores = heads.of(backbone.cut, DEFAULT_METHOD, {}).session, made[heads.scores]
+    given = {WHOLE + name: made[name] for name in backbone.cut.crossing} | made
+    given[SEED] = np.ones_like(scores[:, :1] if CLASSES in head.inputs else scores)
+    given |= {TARGETS: np.array([1]), CLASSES: np.array([0])}
+    return head.run({name: given[name] for name in head.inputs})["heatmap"]
 
 
 def same(ours: np.ndarray, theirs: np.ndarray, tolerance: float = TOLERANCE) -> bool:

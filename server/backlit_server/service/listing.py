@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf import json_format, struct_pb2
 
 from backlit_proto import backlit_pb2 as pb
-from backlit_server.execution import told
+from backlit_server.execution import Computed
 from backlit_server.methods import METHODS
 from backlit_server.methods.measures import MEASURES, Measure
 from backlit_server.methods.method import Method, Parameter
@@ -42,7 +42,7 @@ def devices(rows: Iterable[Device]) -> list[pb.Device]:
             execution_provider=row.provider,
             ready=row.ready,
             note=row.note,
-            execution=told(row.execution, row.provider),
+            execution=Computed(row.name, row.provider, row.execution).message(),
         )
         for row in rows
     ]
