@@ -1,6 +1,7 @@
 """Forward passes in half precision: how far they lead, what is told of it, and where they are refused."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -88,7 +89,7 @@ def test_a_converted_graph_computes_in_half_precision_between_inputs_and_outputs
     assert graph.SerializeToString() == before, "the graph is others' too"
 
 
-def asked(engine: Engine, digest: str, x: np.ndarray, precision: int, method: str = "grad-cam") -> tuple:
+def asked(engine: Engine, digest: str, x: np.ndarray, precision: Any, method: str = "grad-cam") -> tuple:
     question = pb.Question(model=digest, method=method, precision=precision, targets=[pb.Target(class_index=3)])
     request = pb.ExplainRequest(question=question, inputs={"": to_tensor(x)})
     answers = (answer for answer in engine.explain(request, [to_array(request.inputs[""])]) if answer)
@@ -136,8 +137,9 @@ def test_a_server_can_be_told_to_compute_in_half_precision(shared: Path, tmp_pat
 
 
 def test_a_precision_nobody_knows_is_refused(engine: Engine, question):
+    digest, x = question
     with pytest.raises(BadQuestion, match="there is no precision 7; there are single, half"):
-        asked(engine, *question, 7)
+        asked(engine, digest, x, 7)
 
 
 @pytest.mark.parametrize("name", ["squeezenet11-qdq-int8", "squeezenet11-qoperator"])
