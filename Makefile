@@ -5,9 +5,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 READY_TO_LINT := .venv/.ready-to-lint
+READY_FOR_GPU := .venv/.ready-for-gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test test-all lint bench measures proto clean
+.PHONY: help demo gallery test test-all test-gpu lint bench measures proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +25,9 @@ test: $(READY) ## the tests, in about a minute
 test-all: $(READY_TO_LINT) ## every test: slow ones, those of the image (as root, with buildah), those of a GPU
 	$(BIN)/python -m pytest -m ""
 
+test-gpu: $(if $(filter cpu,$(DEVICE)),$(READY),$(READY_FOR_GPU)) ## every method on a GPU beside the CPU; on the CPU, to see that the tests run: DEVICE=cpu
+	BACKLIT_TEST_DEVICE=$(or $(DEVICE),cuda) $(BIN)/python -m pytest -m gpu tests/test_gpu.py
+
 lint: $(READY_TO_LINT) ## what no test sees: style, types, layers, the contract, the Dockerfile
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -32,8 +36,8 @@ lint: $(READY_TO_LINT) ## what no test sees: style, types, layers, the contract,
 	$(BIN)/buf lint
 	$(BIN)/hadolint Dockerfile
 
-bench: $(READY) ## the figures, each paired with its yardstick, and their goals
-	$(BIN)/python tests/bench
+bench: $(if $(filter cuda%,$(DEVICE)),$(READY_FOR_GPU),$(READY)) ## the figures, each paired with its yardstick, and their goals; on a GPU: make bench DEVICE=cuda
+	BACKLIT_DEVICE=$(patsubst cuda%,require-cuda%,$(or $(DEVICE),cpu)) $(BIN)/python tests/bench
 
 measures: $(READY) ## every method measured on the photographs of a folder, as docs/measures.md: make measures PICTURES=folder
 	$(BIN)/python models/compare_methods.py $(PICTURES)
@@ -56,4 +60,9 @@ $(READY): pyproject.toml
 # All extras at once: the generator of the messages holds protobuf back, and what needs protobuf has to follow.
 $(READY_TO_LINT): $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[server,pictures,projection,regions,demo,test,lint]'
+	@touch $@
+
+# NVIDIA's libraries as wheels, 1.3 GB; the driver is the machine's own.
+$(READY_FOR_GPU): $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[server,gpu,pictures,projection,regions,demo,test]'
 	@touch $@

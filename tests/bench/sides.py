@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 
 import backlit
 from backlit_proto import backlit_pb2 as pb
@@ -21,9 +20,10 @@ from backlit_server.graph import differentiate
 from backlit_server.graph.overlays.guided import GUIDED
 from backlit_server.graph.overlays.relevance import lrp_epsilon, lrp_z_plus
 from backlit_server.graph.vjp import VJPS
-from backlit_server.keeping import Keeping
 
 sys.path.insert(0, str(Path(__file__).parent))
+from device import engine as engine_on
+from device import plain_session
 from pairs import serve
 
 TARGET = "top5"
@@ -37,7 +37,7 @@ def images(batch: int) -> np.ndarray:
 
 def plain(model: Path, batch: int, _detail: str) -> Callable[[], object]:
     """ONNX Runtime at its defaults: the forward pass people already have."""
-    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    session = plain_session(model)
     feed = {session.get_inputs()[0].name: images(batch)}
     return lambda: session.run(None, feed)
 
@@ -60,9 +60,7 @@ def best(store: Path, batch: int, detail: str) -> Callable[[], object]:
 
 
 def asked(store: Path, batch: int, digest: str, methods: Sequence[str], target: pb.Target) -> Callable[[], object]:
-    from backlit_server.engine.engine import Engine
-
-    bare = Engine(store, "cpu", len(os.sched_getaffinity(0)), keeping=Keeping(features_mb=0))
+    bare = engine_on(store)
     question = pb.Question(model=digest, method=methods[0], methods=methods[1:], targets=[target])
     request = pb.ExplainRequest(question=question, inputs={"": to_tensor(images(batch))})
     tensors = [to_array(tensor) for tensor in tensors_in(request)]
@@ -71,17 +69,15 @@ def asked(store: Path, batch: int, digest: str, methods: Sequence[str], target: 
 
 def plain_again(model: Path, count: int, _detail: str) -> Callable[[], object]:
     """ONNX Runtime at its defaults on so many images, in batches as large as the engine's."""
-    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    session = plain_session(model)
     feed = {session.get_inputs()[0].name: images(ROWS)}
     return lambda: [session.run(None, feed) for _ in range(count // ROWS)]
 
 
 def engine_again(store: Path, count: int, detail: str) -> Callable[[], object]:
     """The bare engine with a method of so many runs; `detail` is the digest, the method, and its parameter."""
-    from backlit_server.engine.engine import Engine
-
     digest, method, parameter = detail.split()
-    bare = Engine(store, "cpu", len(os.sched_getaffinity(0)), keeping=Keeping(features_mb=0))
+    bare = engine_on(store)
     question = pb.Question(model=digest, method=method, targets=[pb.Target(class_index=0)])
     question.parameters.update({parameter: count})
     request = pb.ExplainRequest(question=question, inputs={"": to_tensor(images(1))})
@@ -101,7 +97,7 @@ def gradient(model: Path, batch: int, rules: str) -> Callable[[], object]:
     net = onnx.load(model)
     x, y = net.graph.input[0].name, net.graph.output[0].name
     made = differentiate(net, [y], [x], RULES[rules]).SerializeToString()
-    session = onnxruntime.InferenceSession(made, providers=["CPUExecutionProvider"])
+    session = plain_session(made)
     classes = session.get_inputs()[1].shape[1]
     seed = np.eye(1, classes, dtype=np.float32).repeat(batch, 0)
     feed = {x: images(batch), f"grad/{y}": seed}
