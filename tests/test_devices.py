@@ -59,7 +59,7 @@ async def test_each_device_that_is_named_gets_a_worker(tmp_path: Path):
 
 async def test_one_machine_without_a_gpu_can_have_two_workers(tmp_path: Path):
     async with running(tmp_path, "Toy", "--device", "cpu,cpu") as pool:
-        assert standing(pool) == [("cpu", TOY, True)] * 2
+        assert standing(pool) == [("cpu", TOY, True), ("cpu (2)", TOY, True)]
 
 
 async def test_a_device_that_cannot_start_keeps_the_server_from_starting(tmp_path: Path):

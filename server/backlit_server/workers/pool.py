@@ -5,9 +5,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import Overloaded, ServerUnavailable
@@ -44,8 +45,8 @@ class Pool:
 
     @property
     def devices(self) -> tuple[Device, ...]:
-        """What the workers run on, and whether they are ready."""
-        return tuple(supervisor.device for supervisor in self._supervisors)
+        """What the workers run on, and whether they are ready; of several on one device the later ones are numbered."""
+        return tuple(_numbered(supervisor.device for supervisor in self._supervisors))
 
     async def start(self) -> None:
         """Returns when every worker is ready; otherwise raises what keeps one from it, and none is left running."""
@@ -101,6 +102,14 @@ class Pool:
         """Tells every worker that a model was deleted."""
         for supervisor in self._supervisors:
             supervisor.tell(Frame(Kind.FORGET, body=digest.encode()))
+
+
+def _numbered(devices: Iterable[Device]) -> Iterator[Device]:
+    seen = Counter[str]()
+    for device in devices:
+        seen[device.name] += 1
+        count = seen[device.name]
+        yield replace(device, name=f"{device.name} ({count})") if count > 1 else device
 
 
 def command(settings: Settings, device: str, threads: int, engine: str) -> list[str]:
