@@ -45,6 +45,8 @@ async def test_json_logs_are_objects_with_all_that_an_audit_needs(tmp_path):
         ("Explain", "NOT_FOUND", None),
         ("Explain", "OK", RUDE),
     ]
+    (start,) = [entry for entry in entries if entry["message"] == "listening"]
+    assert (start["devices"], start["precision"], start["tf32"]) == ("cpu (CPUExecutionProvider)", "single", False)
     first = calls[0]
     assert first["request"] == "audit-7"
     assert re.fullmatch(r"[0-9a-f]{64}", first["model"])

@@ -79,9 +79,10 @@ def test_what_half_precision_would_not_make_quicker_is_refused(case: str):
 
 
 def test_a_converted_graph_computes_in_half_precision_between_inputs_and_outputs_as_they_were():
-    """1 + 2^-11 is lost in a float16."""
-    graph = small("g (float[n, 2] x) => (float[n, 2] y) { y = MatMul(x, w) }", w=np.eye(2, dtype=np.float32))
-    x = np.array([[1 + 2**-11, 3]], np.float32)
+    """1 + 2^-11 is no float16. Of the weights: the CPU computes in single precision, and leaves out what it can."""
+    weights = (1 + 2**-11) * np.eye(2, dtype=np.float32)
+    graph = small("g (float[n, 2] x) => (float[n, 2] y) { y = MatMul(x, w) }", w=weights)
+    x = np.array([[1, 3]], np.float32)
     before = graph.SerializeToString()
     (y,) = run(halved(graph), {"x": x}).values()
     assert y.dtype == np.float32
@@ -104,7 +105,7 @@ def question(shared: Path, engine: Engine) -> tuple[str, np.ndarray]:
     return stored(engine.store, file), x[:1]
 
 
-@pytest.mark.parametrize("method", ["grad-cam", "layer-cam", "score-cam", "saliency"])
+@pytest.mark.parametrize("method", ["grad-cam", "layer-cam", "occlusion", "saliency"])
 def test_an_answer_in_half_precision_says_so_and_how_far_that_leads(engine: Engine, question, method: str):
     digest, x = question
     _, score, heatmap = asked(engine, digest, x, pb.PRECISION_SINGLE, method)

@@ -6,13 +6,14 @@ import os
 import signal
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from backlit_proto import backlit_pb2_grpc as services
+from backlit_server.execution import Execution
 from backlit_server.service import transport
 from backlit_server.service.access import Access
 from backlit_server.service.calls import Calls
@@ -120,6 +121,7 @@ def _announce(settings: Settings, pool: Pool, front: Front) -> None:
         LOG.warning("the token travels in plaintext: anybody on the way can read it; give --tls-cert and --tls-key")
     devices = ", ".join(f"{device.name} ({device.provider})" for device in pool.devices)
     shown = {"metrics": front.exporter.address} if front.exporter else {}
+    shown |= asdict(Execution.of(settings))
     facts = {"address": front.address, "tls": bool(settings.tls_cert), "devices": devices, "store": str(settings.store)}
     LOG.info("listening", extra={"facts": facts | shown})
     print(f"backlit-server listening on {front.address}", flush=True)
