@@ -23,6 +23,7 @@ from backlit_server.engine.engine import Engine
 from backlit_server.engine.providers import CPU, CUDA
 from backlit_server.engine.runtime import one_thread_pool
 from backlit_server.execution import Execution
+from backlit_server.keeping import Keeping
 from backlit_server.methods import METHODS
 from backlit_server.settings import Settings
 from backlit_server.workers.pool import Pool
@@ -38,6 +39,7 @@ DEVICE = os.environ.get("BACKLIT_TEST_DEVICE", "cuda")
 REQUIRED = DEVICE if DEVICE == "cpu" else f"require-{DEVICE}"
 PROVIDER = CPU if DEVICE == "cpu" else CUDA
 THREADS = 2
+FRESH = Keeping(features_mb=0)  # every forward pass is run
 COMPUTING = {"Conv", "ConvTranspose", "Gemm", "MatMul", "FusedConv", "FusedMatMul"}
 
 # What a method is asked of, where it is not a small convolutional network.
@@ -67,17 +69,17 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cpu(store: Path) -> Engine:
-    return Engine(store, "cpu", THREADS)
+    return Engine(store, "cpu", THREADS, keeping=FRESH)
 
 
 @pytest.fixture(scope="module")
 def gpu(store: Path, device: str) -> Engine:
-    return Engine(store, device, THREADS)
+    return Engine(store, device, THREADS, keeping=FRESH)
 
 
 @pytest.fixture(scope="module")
 def exact(store: Path, device: str) -> Engine:
-    return Engine(store, device, THREADS, Execution(deterministic=True))
+    return Engine(store, device, THREADS, Execution(deterministic=True), FRESH)
 
 
 def file_of(shared: Path, name: str) -> Path:
@@ -190,7 +192,7 @@ def test_half_precision_leads_about_as_far_as_it_says(shared: Path, cpu: Engine,
 
 @pytest.mark.parametrize("tf32", [False, True])
 def test_an_answer_says_what_computed_it(shared: Path, store: Path, device: str, tf32: bool):
-    engine = Engine(store, device, THREADS, Execution(tf32=tf32))
+    engine = Engine(store, device, THREADS, Execution(tf32=tf32), FRESH)
     digest = stored(store, file_of(shared, "digits40-cnn-gap"))
     (x,) = inputs_of(file_of(shared, "digits40-cnn-gap")).values()
     ((response, _), *_) = responses(engine, digest, x, "grad-cam", [3])
@@ -202,7 +204,7 @@ def test_an_answer_says_what_computed_it(shared: Path, store: Path, device: str,
 
 
 def test_tf32_leads_no_further_than_ten_bits(shared: Path, cpu: Engine, store: Path, device: str):
-    rounded = Engine(store, device, THREADS, Execution(tf32=True))
+    rounded = Engine(store, device, THREADS, Execution(tf32=True), FRESH)
     digest = stored(store, file_of(shared, "efficientnet-lite0"))
     (x,) = inputs_of(file_of(shared, "efficientnet-lite0")).values()
     pair = (ask(engine, digest, x[:1], targets=[7])[0][1] for engine in (rounded, cpu))
