@@ -81,6 +81,16 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
     assert "--server HOST:PORT" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("words", [("models",), ("card", "demo"), ("explain", "demo", "cat.jpg"), ("upload", "m.onnx")])
+def test_where_no_server_is_named_a_private_one_answers(words):
+    args = arguments(*words)
+    assert (args.server, args.unsaid) == (None, None)
+
+
+def test_only_top_looks_for_a_server_that_runs():
+    assert (arguments("top").server, arguments("top").unsaid) == (None, "localhost")
+
+
 def test_an_error_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str]):
     assert main(["models", "--server", "127.0.0.1:1"]) == 1
     told = capsys.readouterr()

@@ -79,12 +79,13 @@ def _served(run: Callable[[Server, argparse.Namespace], None], args: argparse.Na
 
 def _connected(args: argparse.Namespace) -> Server:
     token = args.token_file.read_text().strip() if args.token_file else None
-    address = args.server or os.environ.get("BACKLIT_SERVER")
+    address = args.server or os.environ.get("BACKLIT_SERVER") or args.unsaid
     return connect(address, token=token, tls=args.tls, ca=args.ca, cert=args.cert, key=args.key, timeout=args.timeout)
 
 
 def _connection() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
+    shared.set_defaults(unsaid=None)  # the address where none is said: of a private server
     group = shared.add_argument_group("connection")
     group.add_argument("--server", metavar="HOST:PORT", help="default: BACKLIT_SERVER, or a private server")
     group.add_argument("--timeout", type=float, metavar="SECONDS", help="of each call; default: none")
@@ -149,7 +150,7 @@ def _maybe_model(command: argparse.ArgumentParser) -> None:
 
 
 def _top(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(server=os.environ.get("BACKLIT_SERVER") or "localhost")
+    command.set_defaults(unsaid="localhost")  # there is nothing to see of a private server
     top.arguments(command)
 
 

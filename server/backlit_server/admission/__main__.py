@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is imported
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads and those of ONNX Runtime wait on each other
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError
@@ -27,15 +28,16 @@ from backlit_server.engine.files import ModelFile, read
 from backlit_server.engine.opening import open_model
 from backlit_server.engine.runtime import Runtime
 from backlit_server.methods import DEFAULT_METHOD, bind
-from backlit_server.parent import bound_memory, die_with_parent
+from backlit_server.parent import bound_memory, die_with_parent, give_way
 
 REFUSED = 3
-THREADS = 2
+THREADS = 1  # a second would spin on the processor beside questions
 
 
 def main() -> int:
     """Does what the command line says; the exit status."""
     die_with_parent()
+    give_way()  # to questions, for which somebody waits
     parser = argparse.ArgumentParser(prog="backlit_server.admission", description=__doc__)
     parser.add_argument("action", choices=ACTIONS)
     parser.add_argument("model", type=Path)
