@@ -72,7 +72,7 @@ def responses(
             question.parameters.update({parameter: value})
     request = pb.ExplainRequest(question=question, inputs=inputs)
     answers = engine.explain(request, [to_array(tensor) for tensor in tensors_in(request)])
-    return [answer for answer in answers if answer is not None]
+    return [answer for answer in answers if isinstance(answer, tuple)]
 
 
 def _target(target: Target) -> pb.Target:

@@ -46,8 +46,8 @@ STAND_IN = """
             await passed("ready")
             self.devices = [FakeDevice()]
 
-        async def explain(self, request):
-            async for answer in super().explain(request):
+        async def explain(self, request, terms):
+            async for answer in super().explain(request, terms):
                 yield answer
                 if request.question.method == "gated":
                     await passed("go")

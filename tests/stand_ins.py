@@ -24,6 +24,7 @@ from backlit_server.execution import Execution
 from backlit_server.methods import METHODS
 from backlit_server.service.server import listening, stopped
 from backlit_server.settings import MB, Settings
+from backlit_server.workers.terms import ANYBODY, Terms
 
 SECONDS = 20  # before a test that waits for something gives up
 BYTES = b"model bytes " * 300_000
@@ -70,7 +71,9 @@ class FakePool:
     async def figures(self) -> dict[str, list[tuple]]:
         return {}
 
-    async def explain(self, request: pb.ExplainRequest) -> AsyncGenerator[pb.ExplainResponse, None]:
+    async def explain(
+        self, request: pb.ExplainRequest, terms: Terms = ANYBODY
+    ) -> AsyncGenerator[pb.ExplainResponse, None]:
         self.asked.append(request)
         self.working += 1
         try:

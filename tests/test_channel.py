@@ -25,7 +25,9 @@ from backlit_server.workers.messages import (
     pack_refusal,
     unpack_refusal,
 )
+from backlit_server.workers.terms import Priority, Terms
 
+TERMS = Terms("ipv4:127.0.0.1:5", Priority.AUDIT, 12.5)
 SHAPES = [(), (0,), (1,), (3, 0, 2), (2, 3, 5), (1, 3, 64, 64)]
 
 
@@ -71,9 +73,10 @@ def test_the_tensors_of_a_question_arrive_unchanged(channels, dtype, shape):
     request = pb.ExplainRequest(
         question=pb.Question(model="m"), inputs={"b": to_tensor(x), "a": to_tensor(np.empty((2, 0), dtype))}
     )
-    frame = crossing(channels, Frame(Kind.EXPLAIN, 7, *detach_question(request)))
-    bare, (a, b) = attach_question(frame.body, frame.blobs)
+    frame = crossing(channels, Frame(Kind.EXPLAIN, 7, *detach_question(request, TERMS)))
+    terms, bare, (a, b) = attach_question(frame.body, frame.blobs)
     assert (frame.kind, frame.question, bare.question.model) == (Kind.EXPLAIN, 7, "m")
+    assert terms == TERMS
     assert not bare.inputs["b"].data
     assert (b.dtype, b.shape, b.tobytes()) == (dtype, shape, x.tobytes())
     assert a.size == 0
@@ -107,8 +110,8 @@ def test_tensors_find_their_places_in_inputs_pictures_and_seeds(channels):
         inputs={"x": two},
         pictures=[pb.Picture(file=b"jpeg"), pb.Picture(pixels=three)],
     )
-    frame = crossing(channels, Frame(Kind.EXPLAIN, 1, *detach_question(request)))
-    bare, tensors = attach_question(frame.body, frame.blobs)
+    frame = crossing(channels, Frame(Kind.EXPLAIN, 1, *detach_question(request, TERMS)))
+    _, bare, tensors = attach_question(frame.body, frame.blobs)
     assert [int(t[0, 0]) for t in tensors] == [1, 2, 3]
     assert bare.pictures[0].file == b"jpeg"
     assert request.pictures[1].pixels.data == b"", "the bytes travel apart"
@@ -117,7 +120,7 @@ def test_tensors_find_their_places_in_inputs_pictures_and_seeds(channels):
 def test_a_tensor_whose_bytes_do_not_fit_its_shape_is_refused():
     request = pb.ExplainRequest(inputs={"": pb.Tensor(data_type=pb.DATA_TYPE_FLOAT32, shape=[3], data=b"12345")})
     with pytest.raises(BadQuestion, match="5 bytes"):
-        attach_question(*detach_question(request))
+        attach_question(*detach_question(request, TERMS))
 
 
 def test_a_body_larger_than_the_sockets_buffer_arrives(channels):

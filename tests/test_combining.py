@@ -31,7 +31,7 @@ def answers(engine: Engine, model: str, x: np.ndarray, targets: Sequence[int] = 
     asked = pb.Question(model=model, targets=[pb.Target(class_index=k) for k in targets], **question)
     request = pb.ExplainRequest(question=asked, inputs={"": to_tensor(x)})
     found = engine.explain(request, [to_array(tensor) for tensor in tensors_in(request)])
-    return [answer for answer in found if answer and answer[0].progress == 1]
+    return [answer for answer in found if isinstance(answer, tuple) and answer[0].progress == 1]
 
 
 def heatmaps(found: list[Answer]) -> np.ndarray:

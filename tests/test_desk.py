@@ -9,7 +9,9 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import InternalError
 from backlit_server.workers.channel import Frame, Kind
 from backlit_server.workers.messages import detach_question, unpack_refusal
-from backlit_server.workers.questions import CREDIT, Desk
+from backlit_server.workers.questions import Desk
+from backlit_server.workers.terms import ANYBODY
+from backlit_server.workers.turns import CREDIT
 from toy_engines import Toy
 
 WAIT = 10
@@ -34,7 +36,7 @@ class Watched(Toy):
 
 def asked(number: int, method: str, answers: int = 0) -> Frame:
     question = pb.Question(method=method, layer=str(answers))
-    return Frame(Kind.EXPLAIN, number, *detach_question(pb.ExplainRequest(question=question)))
+    return Frame(Kind.EXPLAIN, number, *detach_question(pb.ExplainRequest(question=question), ANYBODY))
 
 
 @pytest.fixture

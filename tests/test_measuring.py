@@ -41,7 +41,7 @@ def asked(
     for name, parameters in measures:
         asked.measures.add(name=name).parameters.update(parameters)
     request = pb.ExplainRequest(question=asked, pictures=[pb.Picture(file=picture.read_bytes())])
-    answers = [answer for answer in engine.explain(request, []) if answer]
+    answers = [answer for answer in engine.explain(request, []) if isinstance(answer, tuple)]
     return [pair for told, maps in answers if told.progress == 1 for pair in zip(told.explanations, maps, strict=True)]
 
 

@@ -112,7 +112,7 @@ def asked(engine: Engine, shared, picture: bytes, way: str) -> tuple[pb.ExplainR
     question.targets.add(top=2)
     small = pb.Picture(pixels=to_tensor(CHELSEA[:200, 100:]))
     request = pb.ExplainRequest(question=question, pictures=[pb.Picture(file=picture), small])
-    (response, heatmaps), *more = [a for a in engine.explain(request, [CHELSEA[:200, 100:]]) if a]
+    (response, heatmaps), *more = [a for a in engine.explain(request, [CHELSEA[:200, 100:]]) if isinstance(a, tuple)]
     assert not more
     return response, np.stack(heatmaps)
 

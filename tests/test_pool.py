@@ -23,7 +23,8 @@ from backlit_proto.tensors import to_array, to_tensor
 from backlit_server.settings import Settings
 from backlit_server.workers.memory import KEPT_FILES
 from backlit_server.workers.pool import Pool
-from backlit_server.workers.questions import CREDIT
+from backlit_server.workers.terms import Terms
+from backlit_server.workers.turns import CREDIT
 
 WAIT = 10
 
@@ -256,7 +257,7 @@ async def test_an_unread_stream_parks_and_others_are_served(pool):
 
 
 async def test_more_questions_than_allowed_are_refused_until_one_ends(pool):
-    streams = [pool.explain(question("many", answers=1000)) for _ in range(8)]
+    streams = [pool.explain(question("many", answers=1000), Terms(f"caller {k}")) for k in range(8)]
     for stream in streams:
         await anext(stream)
     with pytest.raises(Overloaded, match="8 questions are in flight") as refused:
@@ -265,6 +266,18 @@ async def test_more_questions_than_allowed_are_refused_until_one_ends(pool):
     await streams[0].aclose()
     assert await number(pool, "pid")
     for stream in streams[1:]:
+        await stream.aclose()
+
+
+async def test_a_caller_with_many_questions_leaves_places_for_others(pool):
+    greedy = Terms("greedy")
+    streams = [pool.explain(question("many", answers=1000), greedy) for _ in range(7)]
+    for stream in streams:
+        await anext(stream)
+    with pytest.raises(Overloaded, match="7 questions of yours are in flight"):
+        await rest(pool.explain(question("echo"), greedy))
+    assert await number(pool, "pid")
+    for stream in streams:
         await stream.aclose()
 
 

@@ -80,6 +80,8 @@ VALUES: dict[str, str] = {
     "max_upload_mb": "7",
     "max_store_gb": "7",
     "max_questions": "7",
+    "max_batch": "7",
+    "batch_delay_ms": "7",
     "admission_seconds": "7",
     "upload_idle_seconds": "7",
     "yield_seconds": "9",

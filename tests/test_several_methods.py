@@ -25,7 +25,9 @@ def together(engine: Engine, digest: str, x: np.ndarray, methods: tuple[str, ...
     question = pb.Question(model=digest, method=methods[0], methods=methods[1:], targets=[pb.Target(top=2)])
     question.parameters.update(parameters)
     request = pb.ExplainRequest(question=question, inputs={"": to_tensor(x)})
-    answers = [answer for answer in engine.explain(request, [x]) if answer and answer[0].progress == 1]
+    answers = [
+        answer for answer in engine.explain(request, [x]) if isinstance(answer, tuple) and answer[0].progress == 1
+    ]
     return [pair for response, maps in answers for pair in zip(response.explanations, maps, strict=True)]
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,9 @@ class Toy:
             yield from behaviour(request, tensors)
         finally:
             self._interrupted.clear()
+
+    def run(self, passes: Sequence[Any]) -> None:
+        """Toys wait for no passes."""
 
     def interrupt(self) -> None:
         self._interrupted.set()

@@ -587,7 +587,7 @@ class Picture(_message.Message):
     def __init__(self, file: _Optional[bytes] = ..., pixels: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
 
 class Question(_message.Message):
-    __slots__ = ("model", "method", "parameters", "targets", "layer", "profile", "rendering", "preprocessing", "scores", "box_convention", "time_limit", "layers", "fusion", "smoothing", "measures", "scale", "methods", "arrays", "precision")
+    __slots__ = ("model", "method", "parameters", "targets", "layer", "profile", "rendering", "preprocessing", "scores", "box_convention", "time_limit", "layers", "fusion", "smoothing", "measures", "scale", "methods", "arrays", "priority", "precision")
     class Fusion(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         FUSION_UNSPECIFIED: _ClassVar[Question.Fusion]
@@ -608,6 +608,14 @@ class Question(_message.Message):
     SMOOTHING_UNSPECIFIED: Question.Smoothing
     SMOOTHING_EIGEN: Question.Smoothing
     SMOOTHING_AUGMENTATION: Question.Smoothing
+    class Priority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        PRIORITY_UNSPECIFIED: _ClassVar[Question.Priority]
+        PRIORITY_INTERACTIVE: _ClassVar[Question.Priority]
+        PRIORITY_AUDIT: _ClassVar[Question.Priority]
+    PRIORITY_UNSPECIFIED: Question.Priority
+    PRIORITY_INTERACTIVE: Question.Priority
+    PRIORITY_AUDIT: Question.Priority
     class Scale(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         SCALE_UNSPECIFIED: _ClassVar[Question.Scale]
@@ -643,6 +651,7 @@ class Question(_message.Message):
     SCALE_FIELD_NUMBER: _ClassVar[int]
     METHODS_FIELD_NUMBER: _ClassVar[int]
     ARRAYS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     PRECISION_FIELD_NUMBER: _ClassVar[int]
     model: str
     method: str
@@ -662,8 +671,9 @@ class Question(_message.Message):
     scale: Question.Scale
     methods: _containers.RepeatedScalarFieldContainer[str]
     arrays: _containers.MessageMap[str, Tensor]
+    priority: Question.Priority
     precision: Precision
-    def __init__(self, model: _Optional[str] = ..., method: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., layer: _Optional[str] = ..., profile: _Optional[str] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., scores: _Optional[str] = ..., box_convention: _Optional[_Union[BoxConvention, _Mapping]] = ..., time_limit: _Optional[float] = ..., layers: _Optional[_Iterable[str]] = ..., fusion: _Optional[_Union[Question.Fusion, str]] = ..., smoothing: _Optional[_Iterable[_Union[Question.Smoothing, str]]] = ..., measures: _Optional[_Iterable[_Union[MeasureRequest, _Mapping]]] = ..., scale: _Optional[_Union[Question.Scale, str]] = ..., methods: _Optional[_Iterable[str]] = ..., arrays: _Optional[_Mapping[str, Tensor]] = ..., precision: _Optional[_Union[Precision, str]] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., method: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., layer: _Optional[str] = ..., profile: _Optional[str] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., scores: _Optional[str] = ..., box_convention: _Optional[_Union[BoxConvention, _Mapping]] = ..., time_limit: _Optional[float] = ..., layers: _Optional[_Iterable[str]] = ..., fusion: _Optional[_Union[Question.Fusion, str]] = ..., smoothing: _Optional[_Iterable[_Union[Question.Smoothing, str]]] = ..., measures: _Optional[_Iterable[_Union[MeasureRequest, _Mapping]]] = ..., scale: _Optional[_Union[Question.Scale, str]] = ..., methods: _Optional[_Iterable[str]] = ..., arrays: _Optional[_Mapping[str, Tensor]] = ..., priority: _Optional[_Union[Question.Priority, str]] = ..., precision: _Optional[_Union[Precision, str]] = ...) -> None: ...
 
 class MeasureRequest(_message.Message):
     __slots__ = ("name", "parameters")

@@ -4,7 +4,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -19,15 +19,16 @@ from backlit_server.engine.causes import Ran, causes
 from backlit_server.engine.choices import chosen_layer, explaining
 from backlit_server.engine.combining import Combination, combined
 from backlit_server.engine.features import Features
-from backlit_server.engine.frames import Frames, frames
+from backlit_server.engine.frames import frames
 from backlit_server.engine.inputs import checked, image_size, images_in, pieces
+from backlit_server.engine.joining import Pass, Run, run_together
 from backlit_server.engine.measuring import Bench, measured
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.opening import Models
 from backlit_server.engine.parting import parted
 from backlit_server.engine.pictures import Pictures
 from backlit_server.engine.questions import Question, Wording, read_question
-from backlit_server.engine.runtime import PRECISE, Runtime, Session
+from backlit_server.engine.runtime import PRECISE, Runtime
 from backlit_server.engine.stacks import Stack, class_head, product, respond_stack, stacked
 from backlit_server.engine.target_kinds import rows, rows_of_images
 from backlit_server.engine.targets import Row
@@ -60,11 +61,12 @@ class Engine:
 
     def explain(
         self, request: pb.ExplainRequest, tensors: Sequence[np.ndarray]
-    ) -> Generator[Answer | None, None, None]:
+    ) -> Generator[Answer | Pass | None, None, None]:
         """The answers as soon as they are ready, images outer, targets inner; heatmaps travel beside them.
 
-        None between two passes of a method that takes many, so that others can have their turn. `question.model` is a
-        digest; `tensors` are the data of the request's tensors in the order of tensors_in.
+        None between two passes of a method that takes many, so that others can have their turn; a Pass before the
+        backbone runs, so that others can share the run. `question.model` is a digest; `tensors` are the data of the
+        request's tensors in the order of tensors_in.
         """
         started = time.monotonic()
         question = read_question(request, tensors)
@@ -81,12 +83,20 @@ class Engine:
         turns = list(pieces(inputs, model.anatomy.inputs, lambda: together and model.batching[0]))
         left = len(turns) * len(each)
         for first, feeds in turns:
-            run = Run(question.wording.model, feeds, lambda image, first=first: frame(first + image), self._features)
+            run = Run(
+                model, question.wording.model, feeds, lambda image, first=first: frame(first + image), self._features
+            )
             for one in each:
                 until, by = started + (end - started) / left, replace(maker, wording=one.wording)
-                for looked in _found(one, model, run, prepared, until):
+                parts = _parts(one.wording, model)
+                yield from run.needing(parts.backbones[0].session)
+                for looked in _found(one, parts, run, prepared, until):
                     yield from TELL[type(looked)](looked, first, replace(by, reused=run.reused))
                 started, left = time.monotonic(), left - 1
+
+    def run(self, passes: Sequence[Pass]) -> None:
+        """Makes passes of one kind together; those whose images cannot share a run are left for their questions."""
+        run_together(passes)
 
     def interrupt(self) -> None:
         """Ends the run in progress, from any thread."""
@@ -111,51 +121,28 @@ class Engine:
         return {model.anatomy.inputs[0].name: self._pictures.prepare(question.pictures, by, model.image)}, by
 
 
-@dataclass
-class Run:
-    """The inputs of some images, and the forward passes that were made of them, which several methods share."""
-
-    model: str
-    feeds: Tensors
-    frame: Frames
-    features: Features
-    made: dict[str, Tensors] = field(default_factory=dict)
-    reused: bool = False
-
-    def forward(self, session: Session) -> Tensors:
-        """All tensors of a forward pass, the inputs among them; one that an earlier question made is not run again."""
-        if session.digest not in self.made:
-            made = self.features.found(self.model, session.digest, self.feeds)
-            self.reused = made is not None
-            if made is None:
-                made = session.run(self.feeds)
-                self.features.remember(self.model, session.digest, self.feeds, made)
-            self.made[session.digest] = self.feeds | made
-        return self.made[session.digest]
-
-
 def _found(
-    question: Question, model: OpenModel, run: Run, prepared: PictureRecipe | None, until: float
+    question: Question, parts: Combination, run: Run, prepared: PictureRecipe | None, until: float
 ) -> Iterator[Looked | Stack | None]:
     """What one method finds in these images."""
     if question.every_class:
-        return _stacks(question, model, run, until)
-    bench = Bench(question.wording, model, run.feeds, run.frame, prepared, _again, until)
+        return _stacks(question, parts, run, until)
+    bench = Bench(question.wording, run.model, run.feeds, run.frame, prepared, _again, until)
     # What is measured leaves its half of the time to the measures.
     mapped = (time.monotonic() + until) / 2 if question.wording.measures else until
-    return measured(functools.partial(_looks, question, model, run, mapped), bench)
+    return measured(functools.partial(_looks, question, parts, run, mapped), bench)
 
 
-def _looks(question: Question, model: OpenModel, run: Run, until: float) -> Iterator[Looked | None]:
+def _looks(question: Question, parts: Combination, run: Run, until: float) -> Iterator[Looked | None]:
     """The maps of all targets of these images."""
-    parts, made = _forward(question.wording, model, run)
+    model, made = run.model, _forward(parts, run)
     asked = _asked(question, views(made, model.anatomy.scores, run.frame, question.wording.boxes))
     return _seen(question.wording, model, parts, made, asked, until)
 
 
-def _stacks(question: Question, model: OpenModel, run: Run, until: float) -> Iterator[Stack | None]:
+def _stacks(question: Question, parts: Combination, run: Run, until: float) -> Iterator[Stack | None]:
     """The maps of all classes of these images: in one run an image where the head is linear, else by a seed a class."""
-    parts, made = _forward(question.wording, model, run)
+    model, made = run.model, _forward(parts, run)
     images = views(made, model.anatomy.scores, run.frame, question.wording.boxes)
     head = class_head(question.wording, model, parts.backbones[0]) if parts.trivial else None
     if head is not None:
@@ -164,18 +151,17 @@ def _stacks(question: Question, model: OpenModel, run: Run, until: float) -> Ite
     return stacked(looks, model.anatomy.scores, question.wording)
 
 
-def _forward(wording: Wording, model: OpenModel, run: Run) -> tuple[Combination, Tensors]:
-    """The layers that are looked at, and all tensors of the forward pass of these images."""
-    parts = Combination(_backbones(wording, model), wording.versions, wording.fusion)
-    made = run.forward(parts.backbones[0].session)
-    scores = model.anatomy.scores
-    count, found = images_in(run.feeds, model.anatomy.inputs), made[scores.name]
+def _forward(parts: Combination, run: Run) -> Tensors:
+    """All tensors of the forward pass of these images."""
+    made, anatomy = run.forward(parts.backbones[0].session), run.model.anatomy
+    scores = anatomy.scores
+    count, found = images_in(run.feeds, anatomy.inputs), made[scores.name]
     if not found.ndim or len(found) != count:
         raise NotExplainable(
             f"the scores {scores.name!r} of {count} images have the shape {found.shape}, whose first axis does not "
             "count images; export the model with a batch axis in its output"
         )
-    return parts, made
+    return made
 
 
 def _asked(question: Question, images: Iterator[View]) -> list[Row]:
@@ -184,8 +170,13 @@ def _asked(question: Question, images: Iterator[View]) -> list[Row]:
 
 def _again(wording: Wording, model: OpenModel, feeds: Tensors, row: Row) -> Iterator[Looked | None]:
     """The looks of a question for other inputs, those of one image, or by another model."""
-    parts = Combination(_backbones(wording, model), wording.versions, wording.fusion)
+    parts = _parts(wording, model)
     return _seen(wording, model, parts, feeds | parts.backbones[0].session.run(feeds), [row], math.inf)
+
+
+def _parts(wording: Wording, model: OpenModel) -> Combination:
+    """The layers that are looked at, and in which versions of an image."""
+    return Combination(_backbones(wording, model), wording.versions, wording.fusion)
 
 
 def _backbones(wording: Wording, model: OpenModel) -> Sequence[Backbone]:

@@ -20,7 +20,7 @@ from backlit_server.engine.recent import Recent
 from backlit_server.engine.recipes import GRAPH, recipe
 from backlit_server.engine.rewritten import Rewritten
 from backlit_server.engine.runtime import Opener, Session
-from backlit_server.engine.trial import batches, maps, sample
+from backlit_server.engine.trial import batches, joins, maps, sample
 from backlit_server.execution import SINGLE, Drift
 from backlit_server.graph import (
     NEURONS,
@@ -65,6 +65,7 @@ class OpenModel:
         self._look = partial(OpenModel, runtime=runtime, folder=folder, batch=batch, forward=forward)
         self._explaining: Recent[tuple[str, str], OpenModel] = Recent(MOST_SCORES)
         self._shuffled: Recent[tuple[int, int], OpenModel] = Recent(MOST_SHUFFLED)
+        self._joins: dict[str, bool] = {}
         self._batch = batch
         graph = runtime.light(canonical(file))
         self.anatomy = examine(graph, scores)
@@ -154,6 +155,12 @@ class OpenModel:
         """Whether several images go through in one run, found out by trying."""
         together, why = batches(self.anatomy, self.forward)
         return together, self._batch + why
+
+    def joins(self, session: Session) -> bool:
+        """Whether images of several questions may share a run of this forward pass, found out by trying."""
+        if session.digest not in self._joins:
+            self._joins[session.digest] = self.batching[0] and joins(self.anatomy, session.run)
+        return self._joins[session.digest]
 
     def forward(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """A plain forward pass: the model's outputs and the scores."""

@@ -29,6 +29,10 @@ Loaded = Callable[[], onnxruntime.InferenceSession]
 log = logging.getLogger(__name__)
 
 
+class Interrupted(Exception):
+    """The run was ended from outside: nobody waits for it, and it says nothing about the model."""
+
+
 @functools.cache
 def one_thread_pool(threads: int) -> None:
     """One pool for all sessions of the process: with one each, two sessions spin against each other.
@@ -122,7 +126,7 @@ class Runtime:
     def run(
         self, session: onnxruntime.InferenceSession, outputs: Sequence[str], feeds: Mapping[str, np.ndarray]
     ) -> Sequence[Any]:
-        """One run, which interrupt() makes return at the next node."""
+        """One run, which interrupt() ends at the next node: Interrupted."""
         run_options = onnxruntime.RunOptions()
         run_options.log_severity_level = QUIET
         self._arena.before(feeds, run_options)
@@ -130,6 +134,8 @@ class Runtime:
         try:
             return session.run(outputs, feeds, run_options)
         except Exception as error:  # as above
+            if run_options.terminate:
+                raise Interrupted from error
             raise self._refusal(error, BadQuestion(f"the model cannot run on this input: {error}")) from error
         finally:
             self._running = None

@@ -1,6 +1,7 @@
 """Trial runs on made-up inputs: do images go in batches, and what do maps look like?"""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +35,22 @@ def batches(anatomy: Anatomy, forward: Forward) -> tuple[bool, str]:
     if same(together, each):
         return True, "two different images give the same scores together and alone"
     return False, "two images together do not give what each gives alone, so they go one by one"
+
+
+def joins(anatomy: Anatomy, forward: Forward) -> bool:
+    """Whether every tensor of two different images together is what each gives alone, one behind the other."""
+    pair = sample(anatomy, 2, seed=3)
+    try:
+        each = [forward(alone(pair, anatomy.inputs, i)) for i in range(2)]
+        together = forward(pair)
+    except BadQuestion:  # as above
+        return False
+    return all(_rows(tensor, [one[name] for one in each]) for name, tensor in together.items())
+
+
+def _rows(together: Any, each: list[Any]) -> bool:
+    arrays = all(isinstance(tensor, np.ndarray) and tensor.ndim for tensor in (together, *each))
+    return arrays and each[0].shape[1:] == each[1].shape[1:] and same(together, np.concatenate(each))
 
 
 def maps(backbones: Backbones, heads: Heads, feeds: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -2,6 +2,7 @@
 # ruff: noqa: N802 - the contract names the methods
 
 import asyncio
+import functools
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -16,7 +17,9 @@ from backlit_server.service.logs import CALL, note
 from backlit_server.service.metrics import Metrics, method_label
 from backlit_server.service.neighbours import Pool
 from backlit_server.service.pipeline import in_order
+from backlit_server.service.terms import terms
 from backlit_server.store import Store
+from backlit_server.workers.terms import Priority, Terms
 
 AHEAD = 4  # items of one stream that are worked on while an earlier one is answered
 
@@ -32,7 +35,8 @@ class ExplanationService(services.ExplanationServiceServicer):
         self._metrics = metrics
 
     async def Explain(self, request: pb.ExplainRequest, context: Context) -> AsyncIterator[pb.ExplainResponse]:
-        async with aclosing(self._answers(request)) as answers:
+        on = terms(context, request.question, Priority.INTERACTIVE)
+        async with aclosing(self._answers(request, on)) as answers:
             async for answer in answers:
                 yield answer
 
@@ -40,18 +44,22 @@ class ExplanationService(services.ExplanationServiceServicer):
         self, request_iterator: AsyncIterator[pb.ExplainManyRequest], context: Context
     ) -> AsyncIterator[pb.ExplainManyResponse]:
         counts = Counter[str]()
-        async with aclosing(in_order(request_iterator, self._item, AHEAD)) as responses:
+        item = functools.partial(self._item, context)
+        async with aclosing(in_order(request_iterator, item, AHEAD)) as responses:
             async for response in responses:
                 if response.HasField("status"):
                     counts["refused" if response.status.code else "answered"] += 1
                     note(**{outcome: str(count) for outcome, count in counts.items()})
                 yield response
 
-    async def _item(self, asked: pb.ExplainManyRequest) -> AsyncGenerator[pb.ExplainManyResponse, None]:
+    async def _item(
+        self, context: Context, asked: pb.ExplainManyRequest
+    ) -> AsyncGenerator[pb.ExplainManyResponse, None]:
         """The answers to one item and its status: what is wrong with one item is no matter for the others."""
         status = pb.Status()
         try:
-            async with aclosing(self._answers(asked.request)) as answers:
+            on = terms(context, asked.request.question, Priority.AUDIT)
+            async with aclosing(self._answers(asked.request, on)) as answers:
                 async for answer in answers:
                     yield pb.ExplainManyResponse(item=asked.item, response=answer)
         except Exception as error:
@@ -76,7 +84,7 @@ class ExplanationService(services.ExplanationServiceServicer):
         note(model=model.digest)
         return {row.method: row for row in model.card.methods}
 
-    async def _answers(self, request: pb.ExplainRequest) -> AsyncGenerator[pb.ExplainResponse, None]:
+    async def _answers(self, request: pb.ExplainRequest, on: Terms) -> AsyncGenerator[pb.ExplainResponse, None]:
         """The answers to one question; closing this stops the work."""
         with asked(self._metrics) as counted:
             # A look at two small files, kept in memory while they do not change: quicker than a thread's turn.
@@ -84,6 +92,6 @@ class ExplanationService(services.ExplanationServiceServicer):
             counted.model = self._metrics.model(self._store.name_of(known.digest), known.digest)
             counted.method = method_label(known.method)
             note(model=known.digest, method=known.method)
-            async with aclosing(self._pool.explain(request)) as answers:
+            async with aclosing(self._pool.explain(request, on)) as answers:
                 async for answer in answers:
                     yield questions.completed(answer, known.model)

@@ -9,22 +9,24 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError, revive
 from backlit_proto.tensors import tensors_in, to_array
 from backlit_server.workers.memory import Blob
+from backlit_server.workers.terms import Terms, packed, unpacked
 
 
-def detach_question(request: pb.ExplainRequest) -> tuple[bytes, list[bytes]]:
-    """Takes the tensors' bytes out of a request: the rest, serialised, and those bytes in the order of tensors_in."""
+def detach_question(request: pb.ExplainRequest, terms: Terms) -> tuple[bytes, list[bytes]]:
+    """The terms and the request without its tensors' bytes, serialised; and those bytes, in the order of tensors_in."""
     tensors = list(tensors_in(request))
     blobs = [tensor.data for tensor in tensors]
     for tensor in tensors:
         tensor.ClearField("data")
-    return request.SerializeToString(), blobs
+    return packed(terms) + request.SerializeToString(), blobs
 
 
-def attach_question(body: bytes, blobs: Sequence[Blob]) -> tuple[pb.ExplainRequest, list[np.ndarray]]:
-    """The request, still without its tensors' bytes, and the tensors; BadQuestion where sizes do not fit."""
-    request = pb.ExplainRequest.FromString(body)
+def attach_question(body: bytes, blobs: Sequence[Blob]) -> tuple[Terms, pb.ExplainRequest, list[np.ndarray]]:
+    """The terms; the request, still without its tensors' bytes; the tensors. BadQuestion where sizes do not fit."""
+    terms, rest = unpacked(body)
+    request = pb.ExplainRequest.FromString(rest)  # type: ignore[arg-type]  # takes any buffer
     tensors = zip(tensors_in(request), blobs, strict=True)
-    return request, [to_array(tensor, memoryview(blob)) for tensor, blob in tensors]
+    return terms, request, [to_array(tensor, memoryview(blob)) for tensor, blob in tensors]
 
 
 def detach_answer(response: pb.ExplainResponse, heatmaps: Sequence[np.ndarray]) -> tuple[bytes, list[memoryview]]:

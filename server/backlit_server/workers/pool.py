@@ -11,19 +11,17 @@ from contextlib import aclosing
 from dataclasses import asdict, replace
 
 from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import Overloaded, ServerUnavailable
+from backlit_proto.errors import ServerUnavailable
 from backlit_server.execution import Execution
 from backlit_server.keeping import Keeping
 from backlit_server.settings import Settings
 from backlit_server.workers.channel import Frame, Kind
+from backlit_server.workers.places import Places
 from backlit_server.workers.supervisor import Device, Supervisor
+from backlit_server.workers.terms import ANYBODY, Terms
 from backlit_server.workers.worker import ENGINE
 
 __all__ = ["Device", "Pool"]
-
-
-WEIGHT = 0.1  # of the last question in how long one takes
-SHORTEST_WAIT, LONGEST_WAIT = 0.1, 30.0  # seconds, before a caller asks again
 
 
 class Pool:
@@ -33,9 +31,7 @@ class Pool:
     """
 
     def __init__(self, settings: Settings, devices: Sequence[str] | None = None, engine: str = ENGINE) -> None:
-        self._limit = settings.max_questions
-        self._questions = 0
-        self._seconds = 0.0  # that a question takes, of late
+        self._places = Places(settings.max_questions)
         self._stopping = False
         wanted = devices or settings.device.split(",")
         threads = settings.threads or max(1, usable_cores() // len(wanted))
@@ -66,33 +62,24 @@ class Pool:
         self._stopping = True
         await asyncio.gather(*(supervisor.stop(grace) for supervisor in self._supervisors))
 
-    async def explain(self, request: pb.ExplainRequest) -> AsyncGenerator[pb.ExplainResponse, None]:
+    async def explain(
+        self, request: pb.ExplainRequest, terms: Terms = ANYBODY
+    ) -> AsyncGenerator[pb.ExplainResponse, None]:
         """The answers as they come; closing the generator stops the work. Takes the tensors' bytes out of the request.
 
         Raises what the engine raised; WorkerLost when the worker died, Overloaded when too much is being asked.
         """
         if self._stopping:
             raise ServerUnavailable("the server is stopping; ask again when it is back")
-        if self._questions >= self._limit:
-            raise self._overload()
-        self._questions += 1
+        self._places.take(terms.caller)
         started = time.monotonic()
         try:
             worker = await min(self._supervisors, key=lambda supervisor: supervisor.standing).worker()
-            async with aclosing(worker.explain(request)) as answers:
+            async with aclosing(worker.explain(request, terms)) as answers:
                 async for answer in answers:
                     yield answer
         finally:
-            self._questions -= 1
-            self._seconds += WEIGHT * (time.monotonic() - started - self._seconds)
-
-    def _overload(self) -> Overloaded:
-        """By the time that questions take at present, the next one ends in a share of it."""
-        wait = min(LONGEST_WAIT, max(SHORTEST_WAIT, self._seconds / self._limit))
-        return Overloaded(
-            f"{self._limit} questions are in flight, as many as this server takes; ask again in {wait:.1f} s",
-            retry_seconds=f"{wait:.3f}",
-        )
+            self._places.give_back(terms.caller, time.monotonic() - started)
 
     async def figures(self) -> dict[str, list]:
         """What each worker says of itself, by device; nothing of one that is not ready."""
@@ -114,11 +101,18 @@ def _numbered(devices: Iterable[Device]) -> Iterator[Device]:
 
 def command(settings: Settings, device: str, threads: int, engine: str) -> list[str]:
     """Starts a worker, but for its --fd; -P keeps modules in the current folder from being taken for ours."""
-    execution = json.dumps(asdict(Execution.of(settings)))
-    keeping = json.dumps(asdict(Keeping.of(settings).shared_by(len(settings.device.split(",")))))
-    options = {"--store": settings.store, "--device": device, "--threads": threads, "--execution": execution}
-    options["--keeping"] = keeping
-    options["--engine"] = engine
+    # Who shares a run changes the last bits of an answer.
+    batch = 1 if settings.deterministic else settings.max_batch
+    options = {
+        "--store": settings.store,
+        "--device": device,
+        "--threads": threads,
+        "--batch": batch,
+        "--delay": settings.batch_delay_ms / 1000,
+        "--execution": json.dumps(asdict(Execution.of(settings))),
+        "--keeping": json.dumps(asdict(Keeping.of(settings).shared_by(len(settings.device.split(","))))),
+        "--engine": engine,
+    }
     said = [str(word) for option in options.items() for word in option]
     return [sys.executable, "-P", "-m", "backlit_server.workers.worker", *said]
 

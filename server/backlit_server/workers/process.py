@@ -20,6 +20,7 @@ from backlit_proto.errors import BacklitError, ServerUnavailable
 from backlit_server.workers.channel import Channel, Frame, Kind
 from backlit_server.workers.messages import attach_answer, detach_question, unpack_refusal
 from backlit_server.workers.relay import relay
+from backlit_server.workers.terms import Terms
 
 START_SECONDS = 120  # CUDA takes tens of seconds to wake up on a cold machine
 CAUSE_SECONDS = 0.03  # callers hear of a death within 50 ms, with its cause if that is known by then
@@ -103,12 +104,12 @@ class WorkerProcess:
             raise unpack_refusal(frame.body)
         return Hello(**json.loads(frame.body))
 
-    async def explain(self, request: pb.ExplainRequest) -> AsyncGenerator[pb.ExplainResponse, None]:
+    async def explain(self, request: pb.ExplainRequest, terms: Terms) -> AsyncGenerator[pb.ExplainResponse, None]:
         """The answers as they come; leaving early cancels the question, and answers not taken wait in the worker."""
         number = next(self._numbers)
         arrivals = self._questions[number] = asyncio.Queue()
         try:
-            self.send(Frame(Kind.EXPLAIN, number, *detach_question(request)))
+            self.send(Frame(Kind.EXPLAIN, number, *detach_question(request, terms)))
             while True:
                 arrival = await arrivals.get()
                 if isinstance(arrival, BacklitError):

@@ -1,74 +1,47 @@
-"""The questions of one worker, answered one step each in turn, so that a long method does not starve a quick one."""
+"""The questions of one worker: a step each in fair turns, and passes that several wait for in one run."""
 
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Protocol
 
-import numpy as np
-
-from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import BacklitError, InternalError, Overloaded
+from backlit_proto.errors import DeadlineExceeded
+from backlit_server.workers.answering import Answer, Engine, Pass
 from backlit_server.workers.channel import Frame, Kind
-from backlit_server.workers.messages import attach_question, detach_answer, pack_refusal
-
-# Answers that may be sent before the caller has taken the first: enough to keep both sides busy, and what an
-# unread stream costs.
-CREDIT = 4
-
-Answer = tuple[pb.ExplainResponse, Sequence[np.ndarray]]
-"""A response without its heatmaps' bytes, and the heatmaps."""
+from backlit_server.workers.messages import attach_question, detach_answer
+from backlit_server.workers.refusals import failed
+from backlit_server.workers.sharing import first, images, together
+from backlit_server.workers.turns import Question, Turns
 
 log = logging.getLogger(__name__)
 
 
-class Engine(Protocol):
-    """What answers questions; every call but interrupt() comes from one thread."""
-
-    provider: str
-    device: str
-    versions: dict[str, str]
-
-    def explain(
-        self, request: pb.ExplainRequest, tensors: Sequence[np.ndarray]
-    ) -> Generator[Answer | None, None, None]:
-        """One answer a step, or None for a step that has none yet; a step takes about one run of a session."""
-        ...
-
-    def interrupt(self) -> None:
-        """Makes the step in progress return early, from any thread; without one, nothing."""
-        ...
-
-    def forget(self, digest: str) -> None:
-        """Drops what is held for a deleted model."""
-        ...
-
-
-@dataclass
-class Question:
-    """One question in progress; the generator holds its tensors, so they live as long as a run may read them."""
-
-    number: int
-    steps: Generator[Answer | None, None, None]
-    credit: int = CREDIT
-
-
 class Desk:
-    """Takes frames from the thread that reads (`post`), and answers them in the thread that works (`run`)."""
+    """Takes frames from the thread that reads (`post`), and answers them in the thread that works (`run`).
 
-    def __init__(self, engine: Engine, send: Callable[[Frame], None]) -> None:
+    `batch` is how many images share a run at most, `delay` for how many seconds a run with room waits for more.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        send: Callable[[Frame], None],
+        *,
+        batch: int = 1,
+        delay: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._engine = engine
         self._send = send
+        self._batch, self._delay, self._clock = batch, delay, clock
         self._inbox: SimpleQueue[Frame] = SimpleQueue()
         self._questions: dict[int, Question] = {}
         # The questions that may take a step. One that is in _questions only is parked: it has no credit left.
-        self._turns: deque[Question] = deque()
+        self._turns = Turns()
         self._stopping = False
         self._stepping = threading.Lock()
-        self._in_step: Question | None = None
+        self._in_step: Sequence[Question] = ()
         self._cancelled: set[int] = set()
         self._actions = {
             Kind.EXPLAIN: self._open,
@@ -81,15 +54,16 @@ class Desk:
     def post(self, frame: Frame) -> None:
         """Leaves a frame for the thread that works; a cancelled question takes no further step.
 
-        The one in a step is interrupted, any other is let go at once, whatever the thread that works is at.
+        A run is interrupted when all whom it is for are cancelled; a question that is in no run is let go at once,
+        whatever the thread that works is at.
         """
         if frame.kind is Kind.CANCEL:
             with self._stepping:
                 self._cancelled.add(frame.question)
-                in_step = self._in_step is not None and self._in_step.number == frame.question
-                if in_step:
+                numbers = {question.number for question in self._in_step}
+                if frame.question in numbers and numbers <= self._cancelled:
                     self._engine.interrupt()
-            if not in_step:
+            if frame.question not in numbers:
                 self._send(Frame(Kind.END, frame.question))
         self._inbox.put(frame)
 
@@ -98,20 +72,68 @@ class Desk:
         while self._questions or not self._stopping:
             frame = self._next_frame()
             if frame is None:
-                self._step(self._turns.popleft())
+                self._take_turn()
             else:
                 self._actions[frame.kind](frame)
 
     def _next_frame(self) -> Frame | None:
         """The next frame, or None where there is a step to take meanwhile."""
+        pause = self._pause() if self._turns else None
         try:
-            return self._inbox.get(block=not self._turns)
+            return self._inbox.get(block=pause != 0, timeout=pause)
         except Empty:
             return None
 
+    def _pause(self) -> float:
+        """For how many seconds nothing has to be done."""
+        order = self._turns.order() if self._delay else ()
+        if not order or self._due(order):
+            return 0
+        return max(0.0, min(question.since for question in order) + self._delay - self._clock())
+
+    def _take_turn(self) -> None:
+        order = [question for question in self._turns.order() if self._in_time(question)]
+        if due := self._due(order):
+            question = first(due, self._batch)
+            if len(sharing := together(question, order, self._batch)) > 1:
+                self._join(sharing)
+            self._step(question)
+
+    def _due(self, order: Sequence[Question]) -> Sequence[Question]:
+        """Whose turn may be now: passes that leave room for more images in their run wait for them a while."""
+        if not self._delay or images(order) >= self._batch:
+            return order
+        latest = self._clock() - self._delay
+        return [question for question in order if question.waiting is None or question.since <= latest]
+
+    def _in_time(self, question: Question) -> bool:
+        """Whether its caller still waits; otherwise it ends here, before anything is done for it."""
+        if question.terms.deadline > self._clock():
+            return True
+        late = DeadlineExceeded("the deadline passed while the question waited for its turn; allow more time")
+        self._close(question, lambda: failed(question.number, late))
+        return False
+
+    def _join(self, questions: Sequence[Question]) -> None:
+        """Makes the passes that these wait for in one run; where that fails, each makes its own."""
+        started, several = self._clock(), images(questions)
+        try:
+            if len(there := self._begin(questions)) > 1:
+                self._engine.run([question.waiting for question in there])
+        except Exception as error:  # of one of them, perhaps; who is to blame will be told in a step of his own
+            log.info("a run for %d questions failed, each goes on alone: %s", len(questions), error)
+        finally:
+            self._end()
+        each = (self._clock() - started) / several
+        for question in questions:
+            self._turns.charge(question, each * images([question]))
+            question.waiting = None
+
     def _step(self, question: Question) -> None:
-        if question.number not in self._questions or not self._entered(question):
+        if not self._begin([question]):
+            self._turns.leave(question)
             return  # it was cancelled while it waited for its turn
+        started, question.opened, question.waiting = self._clock(), True, None
         try:
             self._pass_on(question, next(question.steps))
         except StopIteration:
@@ -119,48 +141,58 @@ class Desk:
         except Exception as error:  # whatever a model makes the engine raise, the worker lives on
             self._close(question, lambda error=error: failed(question.number, error))
         finally:
-            self._leave(question)
+            self._turns.took(question, self._clock() - started)
+            self._end()
 
-    def _entered(self, question: Question) -> bool:
-        """Whether the question may take a step, which can be interrupted from here on."""
+    def _begin(self, questions: Sequence[Question]) -> Sequence[Question]:
+        """Those of the questions that are still asked; their run can be interrupted from here on."""
         with self._stepping:
-            self._in_step = None if question.number in self._cancelled else question
-            return self._in_step is not None
+            self._in_step = [question for question in questions if question.number not in self._cancelled]
+            return self._in_step
 
-    def _leave(self, question: Question) -> None:
+    def _end(self) -> None:
         with self._stepping:
-            self._in_step = None
-            cancelled = question.number in self._cancelled
-        if cancelled:
-            self._send(Frame(Kind.END, question.number))
+            let_go = [question.number for question in self._in_step if question.number in self._cancelled]
+            self._in_step = ()
+        for number in let_go:
+            self._send(Frame(Kind.END, number))
 
-    def _pass_on(self, question: Question, answer: Answer | None) -> None:
-        if answer is not None and question.number not in self._cancelled:
+    def _pass_on(self, question: Question, said: Answer | Pass | None) -> None:
+        if isinstance(said, tuple):
+            self._answer(question, said)
+        elif said is not None:
+            question.waiting, question.since = said, self._clock()
+
+    def _answer(self, question: Question, answer: Answer) -> None:
+        if question.number not in self._cancelled:
             body, blobs = detach_answer(*answer)
             self._send(Frame(Kind.ANSWER, question.number, body, blobs))
             question.credit -= 1
-        if question.credit:
-            self._turns.append(question)
+            if not question.credit:
+                self._turns.leave(question)
 
     def _close(self, question: Question, last: Callable[[], Frame]) -> None:
         del self._questions[question.number]
+        self._turns.leave(question)
         self._abandon(question)
         if question.number not in self._cancelled:
             self._send(last())
 
     def _open(self, frame: Frame) -> None:
         try:
-            steps = self._engine.explain(*attach_question(frame.body, frame.blobs))
+            terms, request, tensors = attach_question(frame.body, frame.blobs)
+            steps = self._engine.explain(request, tensors)
         except Exception as error:  # as in _step
             self._send(failed(frame.question, error))
             return
-        question = self._questions[frame.question] = Question(frame.question, steps)
-        self._turns.append(question)
+        question = self._questions[frame.question] = Question(frame.question, steps, terms)
+        self._turns.enter(question)
 
     def _cancel(self, frame: Frame) -> None:
         self._cancelled.discard(frame.question)
         question = self._questions.pop(frame.question, None)
         if question is not None:  # else it ended while the cancel was on its way
+            self._turns.leave(question)
             self._abandon(question)
 
     def _abandon(self, question: Question) -> None:
@@ -175,7 +207,7 @@ class Desk:
             return
         question.credit += 1
         if question.credit == 1:
-            self._turns.append(question)
+            self._turns.enter(question)
 
     def _forget(self, frame: Frame) -> None:
         try:
@@ -185,18 +217,3 @@ class Desk:
 
     def _stop(self, frame: Frame) -> None:
         self._stopping = True
-
-
-def failed(question: int, error: Exception) -> Frame:
-    """The frame that refuses a question; what is not a refusal of ours goes to the log, not to the caller."""
-    return Frame(Kind.FAIL, question, pack_refusal(refusal(error)))
-
-
-def refusal(error: Exception) -> BacklitError:
-    """The error as a caller may see it."""
-    if isinstance(error, BacklitError):
-        return error
-    log.error("an error that is not a refusal", exc_info=error)
-    if isinstance(error, MemoryError):
-        return Overloaded("the worker has no memory left for this question; send fewer images or targets at once")
-    return InternalError("backlit failed at this question; the server's log says why")

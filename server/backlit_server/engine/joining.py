@@ -1,0 +1,108 @@
+"""The forward passes of a question, which those of other questions can join: images are images, whatever is asked."""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+import numpy as np
+
+from backlit_server.engine.features import Features
+from backlit_server.engine.frames import Frames
+from backlit_server.engine.inputs import images_in
+from backlit_server.engine.models import OpenModel
+from backlit_server.engine.runtime import Session
+from backlit_server.engine.sitting import part_of
+from backlit_server.graph import Spec
+
+Tensors = dict[str, np.ndarray]
+
+
+@dataclass(eq=False)
+class Pass:
+    """A forward pass of some images by the model of a digest, the `owner`, and what came of it.
+
+    Whoever drives the question may have it made in one run with others of its kind; what nobody has made is made when
+    it is first asked for.
+    """
+
+    owner: str
+    model: OpenModel
+    session: Session
+    feeds: Mapping[str, np.ndarray]
+    made: Tensors | None = None
+
+    @property
+    def images(self) -> int:
+        return images_in(self.feeds, self.model.anatomy.inputs)
+
+    @property
+    def kind(self) -> Hashable:
+        """Equal for passes that may share a run: one graph of one model, inputs that differ in their images alone."""
+        shapes = tuple(_shape(spec, self.feeds[spec.name]) for spec in self.model.anatomy.inputs)
+        return self.owner, self.session.digest, shapes
+
+    def tensors(self) -> Tensors:
+        """What the pass makes of its inputs."""
+        if self.made is None:
+            self.made = self.session.run(self.feeds)
+        return self.made
+
+
+@dataclass
+class Run:
+    """The inputs of some images, and the forward passes that are made of them, which several methods share.
+
+    `reused`: the last one that was needed is an earlier question's.
+    """
+
+    model: OpenModel
+    owner: str
+    feeds: Tensors
+    frame: Frames
+    features: Features
+    passes: dict[str, Pass] = field(default_factory=dict)
+    made: dict[str, Tensors] = field(default_factory=dict)
+    reused: bool = False
+
+    def needing(self, session: Session) -> Iterator[Pass]:
+        """The pass, for whoever may make it together with others; nothing where it has been made before."""
+        if session.digest not in self.passes:
+            known = self.features.found(self.owner, session.digest, self.feeds)
+            self.reused = known is not None
+            wanted = self.passes[session.digest] = Pass(self.owner, self.model, session, self.feeds, known)
+            if known is None:
+                yield wanted
+
+    def forward(self, session: Session) -> Tensors:
+        """All tensors of a forward pass, the inputs among them; one that an earlier question made is not run again."""
+        digest = session.digest
+        if digest not in self.made:
+            tensors = self.passes[digest].tensors()
+            if not self.reused:
+                self.features.remember(self.owner, digest, self.feeds, tensors)
+            self.made[digest] = self.feeds | tensors
+        return self.made[digest]
+
+
+def run_together(passes: Sequence[Pass]) -> None:
+    """Makes passes of one kind in one run; where images cannot share one, all are left for each to make its own."""
+    session, model = passes[0].session, passes[0].model
+    if not model.joins(session):
+        return
+    made = session.run({spec.name: _joined(spec, passes) for spec in model.anatomy.inputs})
+    ends = list(accumulate(one.images for one in passes))
+    if any(len(array) % ends[-1] for array in made.values()):
+        return
+    for one, end in zip(passes, ends, strict=True):
+        one.made = {name: part_of(array, slice(end - one.images, end), ends[-1]) for name, array in made.items()}
+
+
+def _shape(spec: Spec, array: np.ndarray) -> Hashable:
+    """What has to be the same; of an input that is no batch of images, all of it."""
+    return (array.dtype, array.shape[1:]) if spec.batched else (array.dtype, array.shape, array.tobytes())
+
+
+def _joined(spec: Spec, passes: Sequence[Pass]) -> np.ndarray:
+    if not spec.batched:
+        return passes[0].feeds[spec.name]
+    return np.concatenate([one.feeds[spec.name] for one in passes])

@@ -1,0 +1,221 @@
+"""Questions that share a run of the backbone are answered as each is alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper, parser
+
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BadQuestion
+from backlit_proto.tensors import to_array, to_tensor
+from backlit_server.engine.engine import Engine
+from backlit_server.engine.runtime import Interrupted, Session
+from backlit_server.keeping import Keeping
+from backlit_server.workers.channel import Frame, Kind
+from backlit_server.workers.messages import attach_answer, detach_question, unpack_refusal
+from backlit_server.workers.questions import Desk
+from backlit_server.workers.terms import Terms
+from bare import ask, stored
+
+rng = np.random.default_rng(31)
+Asked = tuple[pb.Question, dict[str, np.ndarray]]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """One that keeps no forward passes of earlier questions."""
+    return Engine(tmp_path_factory.mktemp("store"), "cpu", 2, keeping=Keeping(features_mb=0))
+
+
+@pytest.fixture(scope="module")
+def digits(shared: Path, engine: Engine) -> str:
+    return stored(engine.store, shared / "models" / "digits40-cnn-gap.onnx")
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Every run of a session: the digest of its graph, and how many images or rows it is of."""
+    made: list[tuple[str, int]] = []
+    run = Session.run
+
+    def noted(self: Session, feeds: dict[str, np.ndarray]) -> dict[str, Any]:
+        made.append((self.digest, len(max(feeds.values(), key=np.ndim))))
+        return run(self, feeds)
+
+    monkeypatch.setattr(Session, "run", noted)
+    return made
+
+
+def answers(engine: Engine, asked: Sequence[Asked]) -> list[list[tuple[pb.Explanation, np.ndarray]] | Exception]:
+    """What a desk answers to questions of different callers that wait at the same time, or what it refuses."""
+    sent: list[Frame] = []
+    desk = Desk(engine, sent.append, batch=16)
+    for number, (question, inputs) in enumerate(asked):
+        request = pb.ExplainRequest(question=question, inputs={name: to_tensor(x) for name, x in inputs.items()})
+        desk.post(Frame(Kind.EXPLAIN, number, *detach_question(request, Terms(f"caller {number}"))))
+        for _ in range(9):
+            desk.post(Frame(Kind.ACK, number))
+    desk.post(Frame(Kind.STOP))
+    desk.run()
+    return [_answer([frame for frame in sent if frame.question == number]) for number in range(len(asked))]
+
+
+def _answer(frames: Sequence[Frame]) -> list[tuple[pb.Explanation, np.ndarray]] | Exception:
+    if frames[-1].kind is Kind.FAIL:
+        return unpack_refusal(frames[-1].body)
+    found = [attach_answer(frame.body, frame.blobs) for frame in frames if frame.kind is Kind.ANSWER]
+    return [(one, to_array(one.heatmap)) for response in found for one in response.explanations]
+
+
+def question(digest: str, method: str = "grad-cam", classes: Sequence[int] = (), **said: Any) -> pb.Question:
+    return pb.Question(model=digest, method=method, targets=[pb.Target(class_index=k) for k in classes], **said)
+
+
+def same(ours: Any, theirs: list[tuple[pb.Explanation, np.ndarray]]) -> None:
+    assert [told.target.class_index for told, _ in ours] == [told.target.class_index for told, _ in theirs]
+    for (told, heatmap), (expected, other) in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(told.target.score, expected.target.score, rtol=1e-4)
+        np.testing.assert_allclose(heatmap, other, rtol=1e-3, atol=1e-5 * np.abs(other).max())
+
+
+def test_whatever_the_methods_targets_and_profiles_one_backbone_run_serves_all(engine, digits, runs):
+    images = [rng.random((count, 1, 40, 40), np.float32) for count in (1, 2, 1, 3)]
+    asked = [
+        question(digits, "grad-cam", [3]),
+        question(digits, "layer-cam", [0, 7]),
+        question(digits, "grad-cam++", [1], profile="pytorch-grad-cam"),
+        question(digits, "feature-maps"),
+    ]
+    answers(engine, [(q, {"": x}) for q, x in zip(asked, images, strict=True)])  # sessions open, and joining is tried
+    runs.clear()
+    found = answers(engine, [(q, {"": x}) for q, x in zip(asked, images, strict=True)])
+    assert [rows for _, rows in runs if rows == 7] == [7], "the images of all in one run"
+    assert len(runs) == 4, "and a run of a head for each method that has one"
+    alone = [
+        ask(engine, digits, images[0], "grad-cam", [3]),
+        ask(engine, digits, images[1], "layer-cam", [0, 7]),
+        ask(engine, digits, images[2], "grad-cam++", [1], profile="pytorch-grad-cam"),
+        ask(engine, digits, images[3], "feature-maps"),
+    ]
+    for ours, theirs in zip(found, alone, strict=True):
+        same(ours, theirs)
+
+
+HEADER = '<ir_version: 10, opset_import: ["" : 21]>'
+CONV = rng.normal(size=(4, 3, 3, 3)).astype(np.float32)
+DENSE = rng.normal(size=(4, 5)).astype(np.float32)
+FREE = """(float[N, 3, H, W] x) => (float[N, 5] y) {
+    f = Conv(x, w)
+    r = Relu(f)
+    p = GlobalAveragePool(r)
+    v = Flatten(p)
+    y = MatMul(v, d)
+}"""
+SIZED = """(float[N, 3, H, W] x) => (float[N, 5] y) {
+    f = Conv(x, w)
+    r = Relu(f)
+    s = Shape(x)
+    size = Slice(s, two, four)
+    z = Sigmoid(r)
+    nc = Shape<end = 2>(r)
+    sizes = Concat<axis = 0>(nc, size)
+    up = Resize<mode = "linear">(z, , , sizes)
+    p = GlobalAveragePool(up)
+    v = Flatten(p)
+    y = MatMul(v, d)
+}"""
+MIXED = """(float[N, 3, H, W] x) => (float[N, 5] y) {
+    m = ReduceMean(x, zero)
+    c = Sub(x, m)
+    f = Conv(c, w)
+    r = Relu(f)
+    p = GlobalAveragePool(r)
+    v = Flatten(p)
+    y = MatMul(v, d)
+}"""
+SCALED = """(float[N, 3, 8, 8] x, float[3] by) => (float[N, 5] y) {
+    f = Conv(x, w)
+    r = Relu(f)
+    b = ReduceSum<keepdims = 0>(by, zero)
+    t = Mul(r, b)
+    p = GlobalAveragePool(t)
+    v = Flatten(p)
+    y = MatMul(v, d)
+}"""
+
+
+def kept(engine: Engine, folder: Path, text: str) -> str:
+    """The digest of a model written in ONNX's own notation."""
+    model = parser.parse_model(f"{HEADER} net {text}")
+    weights = {"w": CONV, "d": DENSE, "zero": np.array([0]), "two": np.array([2]), "four": np.array([4])}
+    used = {name for node in model.graph.node for name in node.input}
+    model.graph.initializer.extend(
+        numpy_helper.from_array(weights[name], name) for name in sorted(weights) if name in used
+    )
+    onnx.save(model, folder / "net.onnx")
+    return stored(engine.store, folder / "net.onnx")
+
+
+def shared_by(
+    engine: Engine, digest: str, inputs: Sequence[dict[str, np.ndarray]], runs: list[tuple[str, int]], **how: Any
+) -> int:
+    """How many images the largest run has, of questions that are answered as they are alone."""
+    how = how or {"method": "hires-cam", "layer": "r"}
+    asked = [(question(digest, classes=[2], **how), x) for x in inputs]
+    answers(engine, asked)
+    runs.clear()
+    found = answers(engine, asked)
+    most = max(rows for _, rows in runs)
+    for ours, x in zip(found, inputs, strict=True):
+        same(ours, ask(engine, digest, x, targets=[2], **how))
+    return most
+
+
+def test_images_of_one_size_share_a_run_and_those_of_others_do_not(engine, tmp_path, runs):
+    digest = kept(engine, tmp_path, FREE)
+    sizes = [(8, 8), (9, 8), (8, 8), (9, 8), (8, 8)]
+    assert shared_by(engine, digest, [{"": rng.normal(size=(1, 3, *s)).astype("f")} for s in sizes], runs) == 3
+
+
+@pytest.mark.parametrize("net", [SIZED, MIXED], ids=["tensors that count no images", "images that see each other"])
+def test_nothing_is_shared_where_a_run_of_several_is_no_run_of_each(net, engine, tmp_path, runs):
+    digest = kept(engine, tmp_path, net)
+    assert shared_by(engine, digest, [{"": rng.normal(size=(1, 3, 8, 8)).astype("f")} for _ in range(4)], runs) == 1
+
+
+def test_inputs_that_are_no_images_must_be_equal(engine, tmp_path, runs):
+    digest = kept(engine, tmp_path, SCALED)
+    inputs = [{"x": rng.normal(size=(1, 3, 8, 8)).astype("f"), "by": np.full(3, k, "f")} for k in (1, 2, 1)]
+    assert shared_by(engine, digest, inputs, runs, method="score") == 2
+
+
+def test_what_is_wrong_with_one_question_is_no_matter_for_the_others(engine, digits):
+    x = {"": rng.random((1, 1, 40, 40), np.float32)}
+    wrong = {"": np.full((1, 1, 40, 40), np.nan, np.float32)}
+    first, second, third = answers(
+        engine, [(question(digits, classes=[3]), x), (question(digits), wrong), (question(digits, classes=[99]), x)]
+    )
+    same(first, ask(engine, digits, x, "grad-cam", [3]))
+    assert isinstance(second, BadQuestion)
+    assert isinstance(third, BadQuestion)
+
+
+def test_a_run_that_was_interrupted_says_nothing_about_the_model(engine, tmp_path, monkeypatch):
+    digest = kept(engine, tmp_path, FREE)
+    x = [{"": rng.normal(size=(1, 3, 8, 8)).astype("f")} for _ in range(2)]
+    asked = [(question(digest, "hires-cam", [2], layer="r"), one) for one in x]
+    run, interrupted = Session.run, iter([True])
+
+    def first_interrupted(self: Session, feeds: dict[str, np.ndarray]) -> dict[str, Any]:
+        if len(next(iter(feeds.values()))) == 2 and next(interrupted, False):
+            raise Interrupted
+        return run(self, feeds)
+
+    monkeypatch.setattr(Session, "run", first_interrupted)
+    answers(engine, asked)
+    model = engine._models.get(digest)
+    assert model.joins(model.backbones.at("r").session)
