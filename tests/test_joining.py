@@ -14,6 +14,7 @@ from backlit_proto.errors import BadQuestion
 from backlit_proto.tensors import to_array, to_tensor
 from backlit_server.engine.engine import Engine
 from backlit_server.engine.runtime import Interrupted, Session
+from backlit_server.execution import Execution
 from backlit_server.keeping import Keeping
 from backlit_server.workers.channel import Frame, Kind
 from backlit_server.workers.messages import attach_answer, detach_question, unpack_refusal
@@ -219,3 +220,29 @@ def test_a_run_that_was_interrupted_says_nothing_about_the_model(engine, tmp_pat
     answers(engine, asked)
     model = engine._models.get(digest)
     assert model.joins(model.backbones.at("r").session)
+
+
+def test_where_answers_are_to_be_the_same_to_the_last_bit_nobody_shares_a_run(shared: Path, tmp_path: Path, runs):
+    exact = Engine(tmp_path, "cpu", 2, Execution(deterministic=True), Keeping(features_mb=0))
+    digest = stored(tmp_path, shared / "models" / "digits40-vit-tiny.onnx")
+    images = rng.random((3, 1, 1, 40, 40), np.float32)
+    alone = [ask(exact, digest, x, targets=[3]) for x in images]
+    runs.clear()
+    found = answers(exact, [(question(digest, classes=[3]), {"": x}) for x in images])
+    assert {rows for _, rows in runs} == {1}
+    for ours, theirs in zip(found, alone, strict=True):
+        assert not isinstance(ours, Exception)
+        assert np.array_equal(ours[0][1], theirs[0][1])
+
+
+def test_questions_in_different_precisions_share_no_run(engine, digits):
+    image = rng.random((1, 1, 40, 40), np.float32)
+    asked = [
+        question(digits, classes=[3], precision=precision) for precision in (pb.PRECISION_SINGLE, pb.PRECISION_HALF)
+    ]
+    together = answers(engine, [(q, {"": image}) for q in asked])
+    single, half = (answers(engine, [(q, {"": image})])[0] for q in asked)
+    assert not isinstance(single, Exception)
+    assert not isinstance(half, Exception)
+    assert [found[0][0].target.score for found in together] == [single[0][0].target.score, half[0][0].target.score]
+    assert single[0][0].target.score != half[0][0].target.score

@@ -95,8 +95,12 @@ class Engine:
                 started, left = time.monotonic(), left - 1
 
     def run(self, passes: Sequence[Pass]) -> None:
-        """Makes passes of one kind together; those whose images cannot share a run are left for their questions."""
-        run_together(passes)
+        """Makes passes of one kind together; those whose images cannot share a run are left for their questions.
+
+        So are all where answers are to be the same to the last bit, which then may not depend on who else is asking.
+        """
+        if not self._runtime.execution.deterministic:
+            run_together(passes)
 
     def interrupt(self) -> None:
         """Ends the run in progress, from any thread."""
