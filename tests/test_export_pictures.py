@@ -1,6 +1,7 @@
 """An export that takes pictures: one file from uint8 pixels to heatmaps."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -22,7 +23,7 @@ from preparing import THREADS, prepare
 from real_server import real_server
 
 CHELSEA = skimage.data.chelsea()
-MODELS = {
+MODELS: dict[str, dict[str, Any]] = {
     "efficientnet-lite0": {"preset": "efficientnet-lite"},
     "opennsfw-nhwc-tf2onnx": {"preset": "caffe-rounded", "fit": "FIT_STRETCH"},
     "digits40-vit-tiny": {"preset": "unit", "fit": "FIT_PAD"},

@@ -45,7 +45,7 @@ def both(picture: bytes | np.ndarray, expected: ImageInput = IMAGE, **declared: 
 
 @pytest.mark.parametrize(("fit", "interpolation"), list(itertools.product(FITS, INTERPOLATIONS)))
 def test_the_graph_makes_pillows_pixels(fit, interpolation):
-    declared = {"preset": "raw", "fit": f"FIT_{fit}", "interpolation": f"INTERPOLATION_{interpolation}"}
+    declared: dict[str, Any] = {"preset": "raw", "fit": f"FIT_{fit}", "interpolation": f"INTERPOLATION_{interpolation}"}
     for (name, pixels), (height, width) in itertools.product(PICTURES.items(), SIZES):
         one, other = both(pixels, **declared, height=height, width=width)
         apart = abs(one - other)

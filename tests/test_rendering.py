@@ -132,3 +132,29 @@ def test_what_a_profile_divides_by_is_enlarged_by_its_epsilon():
     heatmap, steps = rendered(np.array([[1.0, 3.0]], np.float32), Rendering(steps=("normalize",), epsilon=2.0))
     assert heatmap.tolist() == [[0, 0.5]]
     assert steps == ("normalize min-max with 2",)
+
+
+@pytest.mark.parametrize(("dtype", "apart"), [(np.float16, 2**-11), (np.uint8, 0.5)])
+def test_narrow_maps_are_the_wide_one_rounded(dtype, apart):
+    whole = 255 if dtype == np.uint8 else 1
+    wide, _ = rendered(RAW, Rendering(steps=("normalize",)))
+    narrow, steps = rendered(RAW, Rendering(steps=("normalize",), dtype=np.dtype(dtype)))
+    assert (narrow.dtype, steps[-1]) == (dtype, np.dtype(dtype).name)
+    assert abs(narrow.astype(np.float32) - whole * wide).max() <= apart
+
+
+@pytest.mark.parametrize("value", [1e5, -1e5, 1e-6])
+def test_a_map_that_float16_cannot_hold_is_refused_with_the_way_out(value):
+    with pytest.raises(BadQuestion, match=r"float16 holds 6\.1e-05 to 65504: ask for normalize"):
+        rendered(np.array([[0, value]], np.float32), Rendering(dtype=np.dtype(np.float16)))
+
+
+@pytest.mark.parametrize(("value", "byte"), [(np.nan, 0), (np.inf, 0)])
+def test_what_is_not_finite_becomes_a_byte_that_is_the_same_everywhere(value, byte):
+    heatmap, _ = rendered(np.array([[0, value, 1]], np.float32), Rendering(steps=("normalize",), dtype=UINT8))
+    assert heatmap[0, 1] == byte
+
+
+def test_a_map_of_zeros_is_a_map_of_zeros_in_float16():
+    heatmap, _ = rendered(np.zeros((2, 2), np.float32), Rendering(dtype=np.dtype(np.float16)))
+    assert not heatmap.any()

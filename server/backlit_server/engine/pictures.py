@@ -31,6 +31,7 @@ class Pictures:
     def __init__(self, runtime: Runtime, megapixels: float) -> None:
         self._runtime = runtime
         self._megapixels = megapixels
+        self.device = runtime.device
         self._usual = USUAL[runtime.device.partition(":")[0]]
         self._open: Recent[tuple[PictureRecipe, ImageInput], Session] = Recent(MOST_GRAPHS)
         Image.MAX_IMAGE_PIXELS = None  # ours holds instead, which is read from the same header
@@ -65,11 +66,14 @@ def by_pillow(images: Iterable[Image.Image], by: PictureRecipe, expected: ImageI
     pixels = np.stack([_pixels(image, by) for image in images])
     if by.color == "BGR":
         pixels = pixels[..., ::-1]
+    # Plane by plane: numpy is ten times as quick along rows as along the three values of a pixel.
+    planes = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
     if not np.issubdtype(expected.dtype, np.integer):
-        pixels = (pixels - np.array(by.mean, np.float32)) / np.array(by.std, np.float32)
-    if expected.layout == "NCHW":
-        pixels = pixels.transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(pixels, expected.dtype)
+        planes = planes.astype(np.float32)
+        planes -= np.array(by.mean, np.float32).reshape(-1, 1, 1)
+        planes /= np.array(by.std, np.float32).reshape(-1, 1, 1)
+    laid_out = planes if expected.layout == "NCHW" else planes.transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(laid_out, expected.dtype)
 
 
 def _pixels(image: Image.Image, by: PictureRecipe) -> np.ndarray:

@@ -13,6 +13,8 @@ from backlit_server.methods.profiles import FLOAT32, NORMALIZE, RELU, RESIZE, UI
 from backlit_server.methods.scaling import normalize, resize, spread
 
 LARGEST_SIDE = 8192
+FLOAT16 = np.dtype(np.float16)
+SMALLEST_HALF, LARGEST_HALF = (float(limit) for limit in (np.finfo(FLOAT16).smallest_normal, np.finfo(FLOAT16).max))
 Step = Callable[[np.ndarray, Rendering, tuple[int, ...]], tuple[np.ndarray, str]]
 """From maps, their rendering and the size asked for to maps, and what was done in words ("": nothing)."""
 
@@ -84,14 +86,34 @@ def _dtype(message: pb.Rendering, usual: Rendering, normalized: bool) -> np.dtyp
 def render(heatmaps: np.ndarray, rendering: Rendering, input_size: tuple[int, int] | None) -> Rendered:
     """Finishes raw maps (rows, ..., height, width); `input_size` is the model input's, None where it is no image."""
     size, said = pixels(rendering.size, heatmaps.shape[-2:], input_size), []
-    for step in rendering.steps:
-        heatmaps, words = STEPS[step](heatmaps, rendering, size)
-        said += [words] if words else []
-    if rendering.dtype == UINT8:
-        heatmaps = np.rint(heatmaps * 255)
-    if rendering.dtype != FLOAT32:
+    with np.errstate(all="ignore"):  # the status says what is not finite
+        for step in rendering.steps:
+            heatmaps, words = STEPS[step](heatmaps, rendering, size)
+            said += [words] if words else []
+    if rendering.dtype in NARROWED:
+        heatmaps = NARROWED[rendering.dtype](heatmaps)
         said.append(rendering.dtype.name)
     return Rendered(np.ascontiguousarray(heatmaps, rendering.dtype), tuple(said))
+
+
+def _bytes(heatmaps: np.ndarray) -> np.ndarray:
+    """Maps from 0 to 1 as 0 to 255; NaN, which no byte holds, becomes 0."""
+    return np.rint(np.nan_to_num(heatmaps, nan=0, posinf=1, neginf=0) * 255)
+
+
+def _halves(heatmaps: np.ndarray) -> np.ndarray:
+    """The maps themselves; BadQuestion where one would overflow, or lose all of itself below what a half can hold."""
+    strongest = np.where(np.isfinite(heatmaps), abs(heatmaps), 0).reshape(len(heatmaps), -1).max(1)
+    lost = strongest[(strongest > LARGEST_HALF) | ((strongest > 0) & (strongest < SMALLEST_HALF))]
+    if lost.size:
+        raise BadQuestion(
+            f"the strongest value of a heatmap is {lost[0]:.3g}, and float16 holds {SMALLEST_HALF:.3g} to "
+            f"{LARGEST_HALF:g}: ask for normalize as well, or for float32"
+        )
+    return heatmaps
+
+
+NARROWED: Mapping[np.dtype, Callable[[np.ndarray], np.ndarray]] = {UINT8: _bytes, FLOAT16: _halves}
 
 
 def _relu(heatmaps: np.ndarray, rendering: Rendering, size: tuple[int, ...]) -> tuple[np.ndarray, str]:
