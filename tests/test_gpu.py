@@ -4,6 +4,7 @@ BACKLIT_TEST_DEVICE names the device, cuda where it is not set. With cpu the CPU
 tests are known to run where there is no GPU.
 """
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import skimage.data
 
 import backlit
 from backlit_proto import backlit_pb2 as pb
@@ -20,9 +22,11 @@ from backlit_proto.errors import Overloaded
 from backlit_proto.tensors import to_array, to_tensor
 from backlit_server.engine import providers
 from backlit_server.engine.engine import Engine
+from backlit_server.engine.pictures import Pictures
 from backlit_server.engine.providers import CPU, CUDA
-from backlit_server.engine.runtime import one_thread_pool
+from backlit_server.engine.runtime import Runtime, one_thread_pool
 from backlit_server.execution import Execution
+from backlit_server.graph import ImageInput
 from backlit_server.keeping import Keeping
 from backlit_server.methods import METHODS
 from backlit_server.settings import Settings
@@ -80,6 +84,23 @@ def gpu(store: Path, device: str) -> Engine:
 @pytest.fixture(scope="module")
 def exact(store: Path, device: str) -> Engine:
     return Engine(store, device, THREADS, Execution(deterministic=True), FRESH)
+
+
+def test_pictures_become_the_pixels_that_pillow_makes_of_them(device: str):
+    pictures = Pictures(Runtime(device, THREADS), megapixels=1)
+    for fit, interpolation in itertools.product(("CROP", "STRETCH", "PAD"), ("BILINEAR", "BICUBIC", "NEAREST")):
+        one, other = (
+            prepared(pictures, f"COMPUTED_BY_{way}", fit=f"FIT_{fit}", interpolation=f"INTERPOLATION_{interpolation}")
+            for way in ("PILLOW", "GRAPH")
+        )
+        assert abs(one - other).max() <= 1, (fit, interpolation)
+
+
+def prepared(pictures: Pictures, computed_by: Any, **declared: Any) -> np.ndarray:
+    """Two photographs of different sizes, as uint8 pixels in float32."""
+    expected = ImageInput(np.dtype(np.float32), "NCHW", 3, 224, 224)
+    by = pictures.recipe(pb.Preprocessing(preset="raw", computed_by=computed_by, **declared), expected)
+    return pictures.prepare([skimage.data.chelsea(), skimage.data.rocket()], by, expected)
 
 
 def file_of(shared: Path, name: str) -> Path:

@@ -126,16 +126,3 @@ def test_pictures_of_differing_sizes_join_in_one_answer_that_says_who_prepared_t
     assert by_pillow.provenance.preprocessing.computed_by == pb.Preprocessing.COMPUTED_BY_PILLOW
     assert by_graph.provenance.preprocessing.computed_by == pb.Preprocessing.COMPUTED_BY_GRAPH
     np.testing.assert_allclose(same, maps, atol=1e-4 * abs(maps).max())
-
-
-@pytest.mark.gpu
-def test_a_gpu_makes_pillows_pixels_too():
-    gpu = type(pictures())(Runtime("require-cuda", THREADS), 10)
-    for fit, interpolation in itertools.product(FITS, INTERPOLATIONS):
-        declared = pb.Preprocessing(
-            preset="raw", height=224, width=224, fit=f"FIT_{fit}", interpolation=f"INTERPOLATION_{interpolation}"
-        )
-        by = gpu.recipe(declared, IMAGE)
-        assert by.computed_by == "GRAPH"
-        one = prepare([CHELSEA], declared, IMAGE)
-        assert abs(gpu.prepare([CHELSEA], by, IMAGE) - one).max() <= 1
