@@ -8,7 +8,7 @@ READY_TO_LINT := .venv/.ready-to-lint
 READY_FOR_GPU := .venv/.ready-for-gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test test-all test-gpu lint bench measures proto clean
+.PHONY: help demo gallery test test-all test-gpu lint bench growth measures proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ lint: $(READY_TO_LINT) ## what no test sees: style, types, layers, the contract,
 
 bench: $(if $(filter cuda%,$(DEVICE)),$(READY_FOR_GPU),$(READY)) ## the figures, each paired with its yardstick, and their goals; on a GPU: make bench DEVICE=cuda
 	BACKLIT_DEVICE=$(patsubst cuda%,require-cuda%,$(or $(DEVICE),cpu)) $(BIN)/python tests/bench
+
+growth: $(READY) ## how cost grows with image size, batch, classes, layers, depth and callers: docs/growth.md
+	$(BIN)/python tests/bench/bench_growth.py
 
 measures: $(READY) ## every method measured on the photographs of a folder, as docs/measures.md: make measures PICTURES=folder
 	$(BIN)/python models/compare_methods.py $(PICTURES)

@@ -39,6 +39,18 @@ def weights() -> dict[str, np.ndarray]:
     return {name: values.astype(np.float32) for name, values in made.items()}
 
 
+def torchvision_beside(torch: Any) -> Any:
+    """torchvision; made for another build of torch it lacks operators, whose names its import asks for."""
+    try:
+        import torchvision  # pyright: ignore[reportMissingImports]
+    except RuntimeError:
+        names = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            names.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import torchvision  # pyright: ignore[reportMissingImports]
+    return torchvision
+
+
 def networks(torch: Any, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The same networks as modules; `[0]` makes the features, `[-1]` is the last dense layer."""
 

@@ -14,7 +14,7 @@ from backlit_server.engine.engine import Engine
 from backlit_server.methods import METHODS
 from backlit_server.methods.profiles import PROFILES
 from bare import ask, stored
-from library_maps import TEXTS, by_captum, by_pytorch_grad_cam, by_torchcam, networks, weights
+from library_maps import TEXTS, by_captum, by_pytorch_grad_cam, by_torchcam, networks, torchvision_beside, weights
 
 # What the libraries warn of is theirs.
 pytestmark = [pytest.mark.libraries, pytest.mark.filterwarnings("ignore")]
@@ -81,6 +81,7 @@ NOT_COMPARED = {
         "lrp": "other composites: captum passes every layer by epsilon",
     },
 }
+MISSING = "LIBRARIES MISSING: {}; pip install 'backlit[server,test,libraries]'"
 CASES = [
     (name, method, head)
     for name, rows in LIBRARIES.items()
@@ -91,28 +92,20 @@ CASES = [
 
 
 def installed(name: str) -> Any:
-    return pytest.importorskip(name, reason=f"LIBRARIES MISSING: {name}; pip install 'backlit[server,test,libraries]'")
+    return pytest.importorskip(name, reason=MISSING.format(name))
 
 
 @pytest.fixture(scope="module")
 def torch() -> Any:
     """torch, with every library beside it."""
     found = installed("torch")
-    with_names(found)
+    try:
+        torchvision_beside(found)
+    except ModuleNotFoundError:
+        pytest.skip(MISSING.format("torchvision"))
     for name in ("pytorch_grad_cam", "torchcam", "captum"):
         installed(name)
     return found
-
-
-def with_names(torch: Any) -> None:
-    """Imports torchvision; made for another build of torch it lacks operators, whose names its import asks for."""
-    try:
-        installed("torchvision")
-    except RuntimeError:
-        names = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            names.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        installed("torchvision")
 
 
 @pytest.fixture(autouse=True)

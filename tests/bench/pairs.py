@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 REST_SECONDS = 0.15
 ANEW = ("--features-mb", "0")  # the same image again and again: no forward pass may be remembered
@@ -26,13 +27,17 @@ class Pair:
     ratio: float
 
 
-class Side:
-    """A process that waits for a word on standard input, runs its action once, and answers with the seconds it took."""
+class Runs(Protocol):
+    """What can be timed."""
 
-    def __init__(self, *command: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+    def run(self, times: int) -> list[float]: ...
+
+
+class Side:
+    """A process that reads on standard input which of its actions to run how often, and answers with the seconds."""
+
+    def __init__(self, *command: str, python: str = sys.executable) -> None:
+        self._process = subprocess.Popen([python, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     @property
     def pid(self) -> int:
@@ -44,9 +49,17 @@ class Side:
         return self.finish()
 
     def start(self, times: int) -> None:
-        """Lets the runs begin, and does not wait for them."""
+        """Lets the runs of the first action begin, and does not wait for them."""
+        self._say(times, 0)
+
+    def run_part(self, part: int, times: int) -> list[float]:
+        """As run(), of any of its actions."""
+        self._say(times, part)
+        return self.finish()
+
+    def _say(self, times: int, part: int) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{times}\n")
+        self._process.stdin.write(f"{times} {part}\n")
         self._process.stdin.flush()
 
     def finish(self) -> list[float]:
@@ -69,17 +82,29 @@ class Side:
         self.close()
 
 
-def _turn(side: Side, times: int) -> float:
+@dataclass(frozen=True)
+class Part:
+    """One action of a side that has several."""
+
+    side: Side
+    number: int
+
+    def run(self, times: int) -> list[float]:
+        return self.side.run_part(self.number, times)
+
+
+def _turn(side: Runs, times: int) -> float:
     """The median of a turn, once the other side's threads have stopped spinning (about 40 ms after its last run)."""
     time.sleep(REST_SECONDS)
     side.run(1)
     return statistics.median(side.run(times))
 
 
-def serve(action: Callable[[], object]) -> None:
-    """The other end of a Side: runs the action as often as each line of standard input says."""
+def serve(*actions: Callable[[], object]) -> None:
+    """The other end of a Side: runs an action as often as each line of standard input says."""
     for line in sys.stdin:
-        print(json.dumps([_timed(action) for _ in range(int(line))]), flush=True)
+        times, part = map(int, line.split())
+        print(json.dumps([_timed(actions[part]) for _ in range(times)]), flush=True)
 
 
 def _timed(action: Callable[[], object]) -> float:
@@ -88,7 +113,7 @@ def _timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def compare(ours: Side, theirs: Side, turns: int, times: int) -> Pair:
+def compare(ours: Runs, theirs: Runs, turns: int, times: int) -> Pair:
     """Alternating turns of `times` runs each, after one turn of warm-up that is not counted."""
     ours.run(times)
     theirs.run(times)

@@ -7,6 +7,7 @@ He initialisation, batch norms folded away. 25.6 million parameters, 102 MB.
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,22 +16,28 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))  # width, blocks, stride of the first block
+STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))  # width, stride of the first block
+BLOCKS = (3, 4, 6, 3)
 WIDER = 4  # a block's output has four times its width
 
 
 def resnet50(path: Path, seed: int = 0) -> None:
     """Writes the model: input "input" [N,3,224,224], output "logits" [N,1000]; the same seed makes the same bytes."""
+    resnet(path, BLOCKS, [224, 224], seed)
+
+
+def resnet(path: Path, blocks: Sequence[int], size: Sequence[int | str], seed: int = 0) -> None:
+    """The same with so many blocks a stage, for images of this height and width; a name leaves one free."""
     net = Net(np.random.default_rng(seed))
     x = net.relu(net.conv("input", "stem", (3, 64, 7), stride=2))
     x = net.add("MaxPool", "pool", [x], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
     channels = 64
-    for stage, (width, blocks, stride) in enumerate(STAGES, 1):
-        for block in range(blocks):
+    for stage, ((width, stride), count) in enumerate(zip(STAGES, blocks, strict=True), 1):
+        for block in range(count):
             x = net.bottleneck(x, f"layer{stage}.{block}", (channels, width), stride if block == 0 else 1)
             channels = width * WIDER
     net.classify(x, channels)
-    path.write_bytes(net.model().SerializeToString(deterministic=True))
+    path.write_bytes(net.model(size).SerializeToString(deterministic=True))
 
 
 @dataclass
@@ -79,9 +86,9 @@ class Net:
         self.nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
         return name
 
-    def model(self) -> onnx.ModelProto:
+    def model(self, size: Sequence[int | str]) -> onnx.ModelProto:
         """Opset 17, IR 8, as exporters wrote them for years."""
-        x = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 3, 224, 224])
+        x = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 3, *size])
         y = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 1000])
         graph = helper.make_graph(self.nodes, "resnet50", [x], [y], self.tensors)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
