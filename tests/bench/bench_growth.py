@@ -28,7 +28,7 @@ import backlit
 import efficientnet_lite0
 from bench_load import CALLER, Contender, together
 from growth_page import Line, Panel, machine, panels, write
-from pairs import Part, Side, compare
+from pairs import ANEW, Part, Side, compare
 from points import Point
 from real_server import real_server
 from resnet50 import BLOCKS, resnet
@@ -103,7 +103,7 @@ def over_plain(asked: Callable[[Path], Asked]) -> list[Line]:
 def callers() -> list[Line]:
     """Images a second of a loaded server over those of a plain forward pass, one image at a time."""
     names = {"EfficientNet-Lite0": efficientnet_lite0.build, "ResNet-50": lambda file: resnet(file, BLOCKS, [224, 224])}
-    with tempfile.TemporaryDirectory() as folder, real_server(Path(folder)) as address:
+    with tempfile.TemporaryDirectory() as folder, real_server(Path(folder), *ANEW) as address:
         return [_loaded(name, build, Path(folder) / f"{name}.onnx", address) for name, build in names.items()]
 
 

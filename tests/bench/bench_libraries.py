@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 
-from backlit_server.engine.engine import Engine
 from bare import ask, stored
+from device import engine as engine_on
 from goals import GOALS, say
 from library_sides import LAYERS, MASKS, images
 from pairs import Side, compare
@@ -118,8 +118,13 @@ def difference(rival: Rival, command: tuple[str, ...], model: Path, batch: int, 
     saved = model.parent / "maps.npy"
     subprocess.run([python, "-W", "ignore", *command, "--save", str(saved)], check=True)
     theirs = np.load(saved)
-    bare = Engine(model.parent, "cpu", 1)
-    answers = ask(bare, stored(model.parent, model), images(batch), rival.ours.method, profile=rival.ours.profile)
+    answers = ask(
+        engine_on(model.parent),
+        stored(model.parent, model),
+        images(batch),
+        rival.ours.method,
+        profile=rival.ours.profile,
+    )
     ours = np.stack([heatmap for _, heatmap in answers])
     return float((np.abs(ours - theirs).max((1, 2)) / np.ptp(theirs, (1, 2))).max())
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import to_tensor
@@ -23,6 +22,8 @@ from backlit_proto.tensors import to_tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 from bare import stored
+from device import engine as engine_on
+from device import plain_session
 from pairs import serve
 
 ALL = 1000  # classes, of every network here
@@ -49,7 +50,7 @@ class Point:
 
 def plain(_store: Path) -> Callable[[Point], Action]:
     """ONNX Runtime at its defaults, a session a model."""
-    session = functools.cache(lambda model: onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]))
+    session = functools.cache(lambda model: plain_session(Path(model)))
 
     def action(point: Point) -> Action:
         feed = {session(point.model).get_inputs()[0].name: point.images}
@@ -60,9 +61,7 @@ def plain(_store: Path) -> Callable[[Point], Action]:
 
 def engine(store: Path) -> Callable[[Point], Action]:
     """The bare engine: no processes, no gRPC."""
-    from backlit_server.engine.engine import Engine
-
-    bare = Engine(store, "cpu", len(os.sched_getaffinity(0)))
+    bare = engine_on(store)
 
     def action(point: Point) -> Action:
         digest = stored(store, Path(point.model))
