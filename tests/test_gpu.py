@@ -195,7 +195,9 @@ def asked(
 ) -> tuple[pb.Provenance, pb.Explanation, np.ndarray]:
     question = pb.Question(model=digest, precision=precision, targets=[pb.Target(class_index=3)])
     request = pb.ExplainRequest(question=question, inputs={"": to_tensor(x)})
-    ((response, (heatmap,)),) = (a for a in engine.explain(request, [to_array(request.inputs[""])]) if a)
+    ((response, (heatmap,)),) = (
+        answer for answer in engine.explain(request, [to_array(request.inputs[""])]) if isinstance(answer, tuple)
+    )
     return response.provenance, response.explanations[0], heatmap
 
 

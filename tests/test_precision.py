@@ -93,8 +93,8 @@ def test_a_converted_graph_computes_in_half_precision_between_inputs_and_outputs
 def asked(engine: Engine, digest: str, x: np.ndarray, precision: Any, method: str = "grad-cam") -> tuple:
     question = pb.Question(model=digest, method=method, precision=precision, targets=[pb.Target(class_index=3)])
     request = pb.ExplainRequest(question=question, inputs={"": to_tensor(x)})
-    answers = (answer for answer in engine.explain(request, [to_array(request.inputs[""])]) if answer)
-    (response, (heatmap,)) = list(answers)[-1]
+    answers = engine.explain(request, [to_array(request.inputs[""])])
+    (response, (heatmap,)) = [answer for answer in answers if isinstance(answer, tuple)][-1]
     return response.provenance, response.explanations[0].target.score, heatmap
 
 
