@@ -222,3 +222,29 @@ def test_a_folder_that_was_removed_can_be_opened_again(tmp_path: Path):
     shelves.remove("a")
     assert shelves.recent() == []
     assert shelves.open("a").keep(b"x").read_bytes() == b"x"
+
+
+def test_models_used_last_answer_a_made_up_question_before_anybody_asks(tmp_path: Path):
+    first = Engine(tmp_path, "cpu", 2)
+    digests = [put(first, tmp_path, seed) for seed in range(3)]
+    for age, digest in enumerate(digests):
+        ask(first, digest, picture(), "grad-cam", [0])
+        os.utime(tmp_path / "optimised" / digest, (age, age))
+    again = Engine(tmp_path, "cpu", 2, keeping=Keeping(preload=2))
+    assert len(list(again.warm_up())) >= 2
+    warm = [digest for digest in digests if again._models.budget.own(Key(MODEL, digest))]
+    assert warm == digests[1:]
+
+
+def test_a_model_that_was_deleted_or_damaged_does_not_keep_others_from_being_made_ready(tmp_path: Path):
+    first = Engine(tmp_path, "cpu", 2)
+    digests = [put(first, tmp_path, seed) for seed in range(3)]
+    for age, digest in enumerate(digests):
+        ask(first, digest, picture(), "grad-cam", [0])
+        os.utime(tmp_path / "optimised" / digest, (age, age))
+    (tmp_path / "models" / digests[2] / "model.onnx").unlink()
+    (tmp_path / "models" / digests[1] / "model.onnx").unlink()
+    (tmp_path / "models" / digests[1] / "model.onnx").write_bytes(b"no model")
+    again = Engine(tmp_path, "cpu", 2)
+    list(again.warm_up())
+    assert [again._models.budget.own(Key(MODEL, digest)) > 0 for digest in digests] == [True, False, False]

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,9 @@ class Toy:
 
     def run(self, passes: Sequence[Any]) -> None:
         """Toys wait for no passes."""
+
+    def warm_up(self) -> Iterator[None]:
+        return iter(())
 
     def interrupt(self) -> None:
         self._interrupted.set()

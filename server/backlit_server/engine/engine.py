@@ -34,6 +34,7 @@ from backlit_server.engine.target_kinds import rows, rows_of_images
 from backlit_server.engine.targets import Row
 from backlit_server.engine.through_head import through_head
 from backlit_server.engine.views import View, views
+from backlit_server.engine.warming import warm_up
 from backlit_server.execution import Computed, Execution
 from backlit_server.graph import PictureRecipe
 from backlit_server.keeping import Keeping
@@ -52,7 +53,8 @@ class Engine:
         self.store = store
         self._runtime = Runtime(device, threads, execution)
         self._pictures = Pictures(self._runtime, execution.max_picture_megapixels)
-        self._models = Models(store, self._runtime, keeping or Keeping())
+        keeping = keeping or Keeping()
+        self._models, self._preload = Models(store, self._runtime, keeping), keeping.preload
         self._features = Features(self._models.budget)
         self.device = self._runtime.device
         self.provider = self._runtime.provider
@@ -101,6 +103,10 @@ class Engine:
         """
         if not self._runtime.execution.deterministic:
             run_together(passes)
+
+    def warm_up(self) -> Iterator[None]:
+        """Makes ready for the models used last, a step at a time, for whenever nobody asks."""
+        return warm_up(self._models, self.explain, self._preload)
 
     def interrupt(self) -> None:
         """Ends the run in progress, from any thread."""

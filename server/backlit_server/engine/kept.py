@@ -18,7 +18,7 @@ from backlit_server.engine.shelf import Shelf
 from backlit_server.graph.spelling.elsewhere import moved_out, place_of, point
 
 MODEL, SESSION = "model", "session"
-STRUCTURE = 16  # bytes of memory a byte of an optimised graph without weights: measured 4 to 20
+STRUCTURE = 24  # bytes of memory a byte of an optimised graph without weights: measured 4 to 24
 COPIES = 2  # of its weights, in a session that has them to itself: as the file has them, and as kernels read them
 WEIGHTS = "weights"  # the file beside an optimised graph
 LIGHT = 4096  # bytes: less is not worth a mapping of its own
@@ -61,9 +61,8 @@ class Shelved:
             made = self._made(data)
             self._shelf.add(key, made)
         structure = made.SerializeToString()
-        return self._runtime.load(structure, self._shelf.folder, _as_it_is), Size(
-            STRUCTURE * len(structure), mapped(made)
-        )
+        shared = {f"{self._owner}/{name}": nbytes for name, nbytes in mapped(made).items()}
+        return self._runtime.load(structure, self._shelf.folder, _as_it_is), Size(STRUCTURE * len(structure), shared)
 
     def _afresh(self, data: bytes, _digest: str) -> tuple[onnxruntime.InferenceSession, Size]:
         """The graph optimised for a device that takes the weights into memory of its own."""

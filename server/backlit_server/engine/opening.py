@@ -1,5 +1,8 @@
 """From stored bytes to open models, those made for one image with a free batch axis where runs show that it is safe."""
 
+import contextlib
+import ctypes
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ from backlit_server.engine.trial import maps, same, sample
 from backlit_server.graph.spelling.unlock import unlocked
 from backlit_server.keeping import Keeping
 
-GRAPHS = 8  # times a model's graph that it takes with its anatomy, its cuts and its gradients
+GRAPHS = 16  # times a model's graph that it takes with its anatomy, its cuts and its gradients
 FREED = "the file is made for one image; freed of that, "
 
 
@@ -33,7 +36,14 @@ class Models:
 
     def get(self, digest: str) -> OpenModel:
         """The open model of this digest, its bytes verified when they are read; Overloaded where it cannot fit."""
-        return self.budget.get(Key(MODEL, digest)) or self._opened(digest)
+        model = self.budget.get(Key(MODEL, digest)) or self._opened(digest)
+        self._shelves.note(digest)
+        return model
+
+    def recent(self, most: int) -> list[str]:
+        """The models used last of those that are still there, the last one first."""
+        there = (digest for digest in self._shelves.recent() if (self._store / "models" / digest).is_dir())
+        return list(islice(there, most))
 
     def forget(self, digest: str) -> None:
         """Lets go of all that is kept of a deleted model."""
@@ -49,6 +59,7 @@ class Models:
         model = open_model(file.model, opener, file.folder)
         self.budget.keep(key, model, Size(GRAPHS * model.graph.ByteSize() + self.budget.own(key)))
         self._shelves.shrink()
+        give_back_freed_memory()
         return model
 
     def _opener(self, digest: str, whole: bool) -> Opener:
@@ -56,6 +67,12 @@ class Models:
         if whole and self._shelves.limit:
             return Shelved(self._runtime, self.budget, digest, self._shelves.open(digest))
         return Apart(self._runtime, self.budget, digest)
+
+
+def give_back_freed_memory() -> None:
+    """Opening a model takes several times its size for a moment, which the C library would hold on to."""
+    with contextlib.suppress(AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def open_model(file: onnx.ModelProto, runtime: Opener, folder: Path | None = None) -> OpenModel:

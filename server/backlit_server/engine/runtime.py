@@ -152,7 +152,8 @@ class Runtime:
         options.log_severity_level = QUIET
         options.add_session_config_entry("session.load_model_format", "ONNX")
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        options.add_session_config_entry("session.use_env_allocators", "1")
+        if self._wanted == [CPU]:
+            options.add_session_config_entry("session.use_env_allocators", "1")
         if folder:
             options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
         for step in steps:

@@ -8,12 +8,15 @@ The runtime maps the weights, so that all sessions of a model, in all workers, r
 checked when it is first read; what is damaged is made anew. All files appear by one rename.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import logging
+import math
 import os
 import secrets
 import shutil
+import time
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +28,7 @@ from backlit_server.engine.packing import mapped
 
 HASH = hashlib.sha256().digest_size
 FILES = 0o600
+NOTED_EVERY = 10.0  # seconds
 
 log = logging.getLogger(__name__)
 
@@ -96,12 +100,19 @@ class Shelves:
     def __init__(self, root: Path, limit: int) -> None:
         self._root = root
         self.limit = limit
+        self._noted: dict[str, float] = {}
 
     def open(self, digest: str) -> Shelf:
-        """The folder of a model, from now on the one used last."""
-        shelf = Shelf(self._root / digest)
-        os.utime(shelf.folder)
-        return shelf
+        """The folder of a model."""
+        return Shelf(self._root / digest)
+
+    def note(self, digest: str) -> None:
+        """From now on the model is the one used last; noted once in a while."""
+        now = time.monotonic()
+        if now - self._noted.get(digest, -math.inf) > NOTED_EVERY:
+            self._noted[digest] = now
+            with contextlib.suppress(FileNotFoundError):  # not all models have a folder
+                os.utime(self._root / digest)
 
     def recent(self) -> list[str]:
         """The models by last use, the last one first."""

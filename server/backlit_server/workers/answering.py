@@ -1,6 +1,6 @@
 """What a worker asks of its engine."""
 
-from collections.abc import Generator, Hashable, Sequence
+from collections.abc import Generator, Hashable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,6 +41,10 @@ class Engine(Protocol):
 
     def run(self, passes: Sequence[Any]) -> None:  # Any: its own passes, as explain() yielded them
         """Makes passes of one kind in one run."""
+        ...
+
+    def warm_up(self) -> Iterator[None]:
+        """Makes ready for questions that are likely to come, a step of about one run at a time."""
         ...
 
     def interrupt(self) -> None:

@@ -43,6 +43,7 @@ class Desk:
         self._stepping = threading.Lock()
         self._in_step: Sequence[Question] = ()
         self._cancelled: set[int] = set()
+        self._spare, self._ready = engine.warm_up(), False
         self._actions = {
             Kind.EXPLAIN: self._open,
             Kind.CANCEL: self._cancel,
@@ -68,17 +69,29 @@ class Desk:
         self._inbox.put(frame)
 
     def run(self) -> None:
-        """Works until it was told to stop and has answered everything."""
+        """Works until it was told to stop and has answered everything; while nobody asks, the engine makes ready."""
         while self._questions or not self._stopping:
             frame = self._next_frame()
-            if frame is None:
+            if frame is not None:
+                self._actions[frame.kind](frame)
+            elif self._turns:
                 self._take_turn()
             else:
-                self._actions[frame.kind](frame)
+                self._prepare()
+
+    def _prepare(self) -> None:
+        """A step of what nobody asked for."""
+        try:
+            next(self._spare)
+        except StopIteration:
+            self._ready = True
+        except Exception:  # as in _step, but nobody waits for an answer
+            log.exception("the engine could not make ready")
+            self._ready = True
 
     def _next_frame(self) -> Frame | None:
         """The next frame, or None where there is a step to take meanwhile."""
-        pause = self._pause() if self._turns else None
+        pause = self._pause() if self._turns else None if self._ready else 0
         try:
             return self._inbox.get(block=pause != 0, timeout=pause)
         except Empty:
