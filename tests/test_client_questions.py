@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backlit.card import Card, Input, TensorSpec, read_card
+from backlit.card import Card, read_card
 from backlit.inputs import encode_inputs
 from backlit.preprocessing import Preprocessing
 from backlit.questions import explain_request
+from backlit.specs import Input, TensorSpec
 from backlit.targets import encode_targets
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion

@@ -20,7 +20,7 @@ from backlit import (
     Similar,
     Target,
 )
-from backlit.card import TensorSpec
+from backlit.specs import TensorSpec
 from backlit.spoken import read_target
 from backlit.targets import encode_targets, scale_of
 from backlit_proto import backlit_pb2 as pb

@@ -1,68 +1,19 @@
 """Measures of heatmaps on arrays: small ones worked by hand, naive loops, and the limits of perfect and idle maps."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy import sparse, stats
 
 from backlit_proto.errors import BadQuestion
-from backlit_server.methods.asking import Scores, drive
+from backlit_server.methods.asking import drive
 from backlit_server.methods.measures import MEASURES, bind_measure
 from backlit_server.methods.measures.imputation import imputed
 from backlit_server.methods.measures.masking import mask_of, strongest
-from backlit_server.methods.measures.measuring import Effort, Heatmaps, Measured, ShuffledHeatmap, Subject
+from backlit_server.methods.measures.measuring import Measured
 from backlit_server.methods.scaling import resize
-
-rng = np.random.default_rng(11)
-SIZE = 12, 16
-X = rng.random((1, 3, *SIZE))
-W = rng.normal(size=(4, 3, *SIZE)) / 30
-SEED = np.eye(4)[1]
-SHARES = (W[1] * X[0]).sum(0)  # what each pixel adds to the score of class 1: the perfect map of a linear model
-
-
-def linear(images: np.ndarray) -> np.ndarray:
-    return np.einsum("kchw,nchw->nk", W, images)
-
-
-def softmax(scores: np.ndarray) -> np.ndarray:
-    return np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
-
-
-def subject(heatmap: np.ndarray, batch: int = 5) -> Subject:
-    return Subject(
-        heatmap=heatmap,
-        image=X,
-        seed=SEED,
-        scores=linear(X),
-        rated=lambda scores, score: (softmax(scores) if score == "probability" else scores) @ SEED,
-        black=lambda: np.array([-1.0, -2.0, -3.0])[:, None, None],
-        located=lambda box: box,
-        batch=batch,
-        effort=Effort(7, 2, 3, 0.5),
-    )
-
-
-def gradient_maps(ask: Any) -> np.ndarray:
-    """A method whose map of an image is what each pixel adds; shuffled weights are the negative ones."""
-    if isinstance(ask, Scores):
-        return linear(ask.images)
-    if isinstance(ask, ShuffledHeatmap):
-        return -SHARES[None] if ask.layers > 2 else SHARES[None]
-    assert isinstance(ask, Heatmaps)
-    return (W[1] * ask.images).sum(1)
-
-
-def measured(
-    name: str, heatmap: np.ndarray, answer: Callable[[Any], np.ndarray] = gradient_maps, **parameters
-) -> Measured:
-    *_, last = drive(MEASURES[name].measure(subject(heatmap), **bind_measure(name, parameters)), answer)
-    assert isinstance(last, Measured)
-    return last
-
+from linear_model import SHARES, SIZE, X, gradient_maps, linear, measured, rng, softmax, subject
 
 FILLED = {
     "zero": np.zeros(3),
@@ -247,82 +198,6 @@ def test_energy_in_the_box_is_the_share_of_what_is_positive():
 def test_a_box_that_is_none_is_refused(box):
     with pytest.raises(BadQuestion, match="say where the target is"):
         measured("pointing-game", POINTS, box=box)
-
-
-def test_shares_of_a_linear_model_are_complete_and_faithful():
-    assert measured("completeness", SHARES).value < 1e-12
-    half = measured("completeness", SHARES / 2)
-    assert np.isclose(half.value, 0.5)
-    assert np.isclose(half.facts["sum"], half.facts["difference"] / 2)
-    assert measured("infidelity", 3 * SHARES).facts["relative"] < 1e-12  # whatever the scale
-    assert np.isclose(measured("infidelity", 3 * SHARES).facts["scale"], 1 / 3)
-
-
-def test_infidelity_of_an_idle_map_is_the_mean_square_of_the_losses():
-    found = measured("infidelity", np.zeros(SIZE), samples=3, patch=0.5, seed=2)
-    corners = np.random.default_rng(2).integers(0, [12 - 6 + 1, 16 - 6 + 1], (3, 2))
-    losses = [SHARES[r : r + 6, c : c + 6].sum() for r, c in corners]
-    assert np.isclose(found.value, np.mean(np.square(losses)))
-    assert found.facts["relative"] == 1
-
-
-def test_max_sensitivity_is_the_largest_change_among_the_samples():
-    found = measured("max-sensitivity", SHARES, samples=7, radius=0.1, seed=3)
-    draw, reach = np.random.default_rng(3), 0.1 * np.ptp(X)
-    changes = [(W[1] * draw.uniform(-reach, reach, X.shape[1:])).sum(0) for _ in range(7)]
-    shares = np.linalg.norm(changes, axis=(1, 2)) / np.linalg.norm(SHARES)
-    assert np.isclose(found.value, shares.max())
-    assert np.isclose(found.facts["mean"], shares.mean())
-
-
-def test_a_map_that_never_changes_is_not_sensitive():
-    def answer(ask: Heatmaps) -> np.ndarray:
-        return np.repeat(SHARES[None], len(ask.images), 0)
-
-    assert measured("max-sensitivity", SHARES, answer).value == 0
-
-
-def test_adcc_is_the_harmonic_mean_of_its_three_parts():
-    mask = (SHARES - SHARES.min()) / np.ptp(SHARES)
-    image = X * mask
-    before, after = softmax(linear(X))[0, 1], softmax(linear(image))[0, 1]
-    coherency = (1 + np.corrcoef(SHARES.ravel(), (W[1] * image[0]).sum(0).ravel())[0, 1]) / 2
-    drop = max(0, before - after) / before
-    found = measured("adcc", SHARES, normalisation="min-max")
-    expected = {"coherency": coherency, "complexity": mask.mean(), "average drop": drop}
-    assert {k: round(v, 12) for k, v in found.facts.items()} == {k: round(v, 12) for k, v in expected.items()}
-    assert np.isclose(found.value, stats.hmean([coherency, 1 - mask.mean(), 1 - drop]))
-
-
-@pytest.mark.parametrize(
-    ("heatmap", "gini"),
-    [([[0, 0], [0, 7]], 0.75), ([[2, 2], [2, 2]], 0), ([[1, -3], [0, 0]], 0.625), ([[0, 0], [0, 0]], 0)],
-)
-def test_sparseness_is_the_gini_index(heatmap, gini):
-    assert measured("sparseness", np.array(heatmap)).value == pytest.approx(gini)
-
-
-def test_randomisation_compares_ranks_stage_by_stage():
-    found = measured("randomisation", SHARES, layers=[1, 2, 5])
-    assert np.allclose(found.curve, [1, 1, -1])
-    assert np.isclose(found.value, 1 / 3)
-    assert np.allclose(measured("randomisation", SHARES, layers=[5], values="absolute").curve, [1])
-
-
-def test_ranks_are_compared_as_spearman_does():
-    other = np.round(rng.normal(size=SIZE), 1)  # with ties
-
-    def answer(ask: ShuffledHeatmap) -> np.ndarray:
-        return other[None]
-
-    expected = np.corrcoef(stats.rankdata(SHARES), stats.rankdata(other))[0, 1]
-    assert np.isclose(measured("randomisation", SHARES, answer, layers=[1]).value, expected)
-
-
-def test_what_a_heatmap_took_is_measured_too():
-    assert measured("seconds", SHARES).value == 0.5
-    passes = measured("forward-passes", SHARES)
-    assert (passes.value, dict(passes.facts)) == (7, {"backward passes": 2, "head passes": 3})
 
 
 @pytest.mark.parametrize("batch", [1, 3, 100])

@@ -11,8 +11,8 @@ from PIL import Image
 
 import backlit
 from backlit import filters
-from backlit.card import TensorSpec
 from backlit.cli import main
+from backlit.specs import TensorSpec
 from backlit.weights import WeightedLayer, Weights
 from backlit_proto.errors import BadQuestion, UnknownModel
 from real_server import real_server
@@ -42,7 +42,7 @@ async def test_both_clients_read_the_initializers_of_the_file(address: str, file
         names = [one.tensor.name for one in model.weighted_layers()]
         assert names == [name for name in given(file) if name.endswith("weight")]
         first, last = model.weights("conv1"), model.weights(names[-1])
-        with pytest.raises(BadQuestion, match=r"'conv1\.weight'"):
+        with pytest.raises(BadQuestion, match="nearest are 'conv1'"):
             model.weights("pool1")
     async with backlit.aio.connect(address) as server:
         again = await server.model(model.digest)
@@ -70,7 +70,9 @@ def test_the_command_lists_draws_and_writes(file: Path, tmp_path: Path, monkeypa
     assert np.array_equal(np.load("deep/conv1.npy"), given(file)["conv1.weight"])
 
 
-@pytest.mark.parametrize(("words", "said"), [(["pool1"], "'conv1.weight'"), (["conv1", "--outputs", "64"], "0 to 63")])
+@pytest.mark.parametrize(
+    ("words", "said"), [(["pool1"], "nearest are 'conv1'"), (["conv1", "--outputs", "64"], "0 to 63")]
+)
 def test_what_cannot_be_drawn_is_said_in_one_line(file: Path, tmp_path: Path, monkeypatch, capsys, words, said):
     monkeypatch.chdir(tmp_path)
     assert main(["weights", str(file), *words]) == 1

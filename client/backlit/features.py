@@ -42,6 +42,7 @@ def features(server: Server, args: Namespace) -> None:
     (found,) = model.explain(args.picture, "feature-maps", layer=args.layer, preprocessing=prepared, channels=channels)
     caution([found.provenance])
     out = args.out or Path(f"{args.picture.stem}-features.png")
+    out = out if out.suffix else out.with_suffix(".png")
     out.parent.mkdir(parents=True, exist_ok=True)
     write(found, args, out)
     print(f"{_told(found)}\n  -> {out}")

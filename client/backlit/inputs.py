@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from backlit.card import Input, dimensions, numpy_dtype
 from backlit.pixels import encode_picture, is_picture, is_pixels
+from backlit.specs import Input, dimensions, numpy_dtype
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 from backlit_proto.tensors import to_tensor

@@ -31,12 +31,12 @@ from typing import Any
 import numpy as np
 from google.protobuf.struct_pb2 import Struct
 
-from backlit.card import TensorSpec
 from backlit.endpoint import LARGEST_MESSAGE
 from backlit.inputs import encode_inputs
 from backlit.measures import Asked, encode_measures
 from backlit.models import StoredModel
 from backlit.preprocessing import Declared, declared
+from backlit.specs import TensorSpec
 from backlit.targets import encode_targets, scale_of
 from backlit.words import choice, full_name
 from backlit_proto import backlit_pb2 as pb

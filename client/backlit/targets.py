@@ -16,8 +16,8 @@ from numbers import Integral
 
 import numpy as np
 
-from backlit.card import TensorSpec, dimensions
 from backlit.kinds import Target, common_scale
+from backlit.specs import TensorSpec, dimensions
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
 from backlit_proto.tensors import to_tensor

@@ -39,6 +39,7 @@ def weights(server: Server, args: Namespace) -> None:
         return
     found = model.weights(args.layer)
     out = args.out or Path(f"{args.layer.translate(UNSAFE).strip('_')}-weights.png")
+    out = out if out.suffix else out.with_suffix(".png")
     out.parent.mkdir(parents=True, exist_ok=True)
     write(model, found, args, out)
     values = found.values

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from backlit.card import TensorSpec, dimensions
+from backlit.specs import TensorSpec, dimensions
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import InternalError
 from backlit_proto.tensors import to_array

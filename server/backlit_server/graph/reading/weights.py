@@ -1,7 +1,8 @@
 """The weights of convolutions and dense layers: which operators have them, and what their axes count."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from onnx import ModelProto, NodeProto, helper
 
@@ -39,8 +40,13 @@ def weights_at(model: ModelProto, layer: str) -> Weights:
     for one in found:
         if layer in (one.name, one.node.name, *one.node.output):
             return one
-    names = ", ".join(repr(one.name) for one in found) or "none"
-    raise BadQuestion(f"no convolution or dense layer is called {layer!r}; its weights can be read of {names}")
+    raise BadQuestion(f"no convolution or dense layer is called {layer!r}; {_nearest(found, layer)}")
+
+
+def _nearest(found: Sequence[Weights], layer: str) -> str:
+    names = [name for one in found for name in (one.node.name, one.name) if name]
+    close = get_close_matches(layer, names, n=5, cutoff=0.3) or names[:5]
+    return f"the nearest are {', '.join(map(repr, close))}" if close else "this model has none"
 
 
 def weights_of(wires: Wiring, node: NodeProto) -> Weights | None:
