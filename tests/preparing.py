@@ -22,4 +22,16 @@ def pictures() -> Pictures:
 
 def prepare(given: Sequence[bytes | np.ndarray], declared: pb.Preprocessing, expected: ImageInput) -> np.ndarray:
     """The model's input for these pictures."""
-    return pictures().prepare(given, pictures().recipe(declared, expected), expected)
+    return prepared(pictures(), given, declared, expected)
+
+
+def prepared(
+    by: Pictures, given: Sequence[bytes | np.ndarray], declared: pb.Preprocessing, expected: ImageInput
+) -> np.ndarray:
+    """The same by other hands."""
+    steps = by.prepare(given, by.recipe(declared, expected), expected)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value

@@ -32,6 +32,7 @@ from backlit_server.methods import METHODS
 from backlit_server.settings import Settings
 from backlit_server.workers.pool import Pool
 from bare import ask, responses, stored
+from preparing import prepared
 from real_models import CLASSIFIERS, feeds
 from real_server import real_server
 from test_every_model import FEW, repeated
@@ -90,17 +91,19 @@ def test_pictures_become_the_pixels_that_pillow_makes_of_them(device: str):
     pictures = Pictures(Runtime(device, THREADS), megapixels=1)
     for fit, interpolation in itertools.product(("CROP", "STRETCH", "PAD"), ("BILINEAR", "BICUBIC", "NEAREST")):
         one, other = (
-            prepared(pictures, f"COMPUTED_BY_{way}", fit=f"FIT_{fit}", interpolation=f"INTERPOLATION_{interpolation}")
+            photographs(
+                pictures, f"COMPUTED_BY_{way}", fit=f"FIT_{fit}", interpolation=f"INTERPOLATION_{interpolation}"
+            )
             for way in ("PILLOW", "GRAPH")
         )
         assert abs(one - other).max() <= 1, (fit, interpolation)
 
 
-def prepared(pictures: Pictures, computed_by: Any, **declared: Any) -> np.ndarray:
+def photographs(pictures: Pictures, computed_by: Any, **declared: Any) -> np.ndarray:
     """Two photographs of different sizes, as uint8 pixels in float32."""
     expected = ImageInput(np.dtype(np.float32), "NCHW", 3, 224, 224)
-    by = pictures.recipe(pb.Preprocessing(preset="raw", computed_by=computed_by, **declared), expected)
-    return pictures.prepare([skimage.data.chelsea(), skimage.data.rocket()], by, expected)
+    preprocessing = pb.Preprocessing(preset="raw", computed_by=computed_by, **declared)
+    return prepared(pictures, [skimage.data.chelsea(), skimage.data.rocket()], preprocessing, expected)
 
 
 def file_of(shared: Path, name: str) -> Path:

@@ -12,11 +12,12 @@ from PIL import Image
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import to_tensor
 from backlit_server.engine.engine import Engine
+from backlit_server.engine.pictures import Pictures
 from backlit_server.engine.recipes import recipe
 from backlit_server.engine.runtime import Runtime
 from backlit_server.graph import ImageInput
 from bare import stored
-from preparing import THREADS, pictures, prepare
+from preparing import THREADS, prepare, prepared
 
 FITS = ("CROP", "STRETCH", "PAD")
 INTERPOLATIONS = ("BILINEAR", "BICUBIC", "NEAREST")
@@ -85,8 +86,8 @@ def test_pictures_of_one_size_share_a_run_and_others_keep_their_place(monkeypatc
         return session
 
     monkeypatch.setattr(Runtime, "open", watched)
-    together = type(pictures())(Runtime("cpu", THREADS), 1)
-    made = together.prepare(given, together.recipe(declared, IMAGE), IMAGE)
+    together = Pictures(Runtime("cpu", THREADS), 1)
+    made = prepared(together, given, declared, IMAGE)
     assert sizes == [(2, 300, 451), (1, 427, 640), (1, 300, 451)]
     alone = [prepare([pixels], declared, IMAGE)[0] for pixels in given]
     np.testing.assert_array_equal(made, alone)
@@ -126,3 +127,13 @@ def test_pictures_of_differing_sizes_join_in_one_answer_that_says_who_prepared_t
     assert by_pillow.provenance.preprocessing.computed_by == pb.Preprocessing.COMPUTED_BY_PILLOW
     assert by_graph.provenance.preprocessing.computed_by == pb.Preprocessing.COMPUTED_BY_GRAPH
     np.testing.assert_allclose(same, maps, atol=1e-4 * abs(maps).max())
+
+
+def test_others_have_their_turn_between_large_pictures():
+    large = np.zeros((3000, 3000, 3), np.uint8)
+    declared = pb.Preprocessing(preset="unit", height=8, width=8)
+    hands = Pictures(Runtime("cpu", THREADS), 10)
+    by = hands.recipe(declared, IMAGE)
+    for given, turns in (([CHELSEA] * 40, 0), ([large], 0), ([large] * 3, 2), ([large, CHELSEA, large, CHELSEA], 1)):
+        assert len(list(hands.prepare(given, by, IMAGE))) == turns
+    assert prepared(hands, [large, CHELSEA, large], declared, IMAGE).shape == (3, 3, 8, 8)

@@ -27,6 +27,7 @@ from PIL import Image
 
 import backlit
 import efficientnet_lite0
+import preparing
 from backlit.questions import explain_request
 from backlit_proto import backlit_pb2 as pb
 from backlit_server.engine.pictures import Pictures
@@ -78,7 +79,7 @@ def ways(pictures: Pictures, given: list[np.ndarray], file: bytes) -> dict[str, 
 
 def prepare(pictures: Pictures, given: list[np.ndarray], way: str) -> np.ndarray:
     declared = pb.Preprocessing(preset=PRESET, computed_by=f"COMPUTED_BY_{way}")
-    return pictures.prepare(given, pictures.recipe(declared, INPUT), INPUT)
+    return preparing.prepared(pictures, given, declared, INPUT)
 
 
 def photograph(width: int, height: int) -> tuple[np.ndarray, bytes]:

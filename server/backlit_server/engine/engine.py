@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import BadQuestion, NotExplainable
+from backlit_proto.errors import NotExplainable
 from backlit_server.engine.answers import Looked, Maker, Passes, respond
 from backlit_server.engine.asking import asked_looks
 from backlit_server.engine.backbones import Backbone
@@ -20,7 +20,7 @@ from backlit_server.engine.choices import chosen_layer, explaining
 from backlit_server.engine.combining import Combination, combined
 from backlit_server.engine.features import Features
 from backlit_server.engine.frames import frames
-from backlit_server.engine.inputs import checked, image_size, images_in, pieces
+from backlit_server.engine.inputs import image_size, images_in, pieces
 from backlit_server.engine.joining import Pass, Run, run_together
 from backlit_server.engine.measuring import Bench, measured
 from backlit_server.engine.models import OpenModel
@@ -75,7 +75,7 @@ class Engine:
         end = started + question.wording.time_limit
         stored, computed = self._at(question.wording)
         model = explaining(stored, question.wording)
-        inputs, prepared = self._inputs(question, model)
+        inputs, prepared = yield from self._pictures.inputs(question, model)
         size = image_size(inputs, model.anatomy.inputs)
         frame = frames(question.pictures, prepared, size)
         versions, arithmetic = tuple(self.versions.items()), model.anatomy.arithmetic
@@ -121,14 +121,6 @@ class Engine:
         precision = wording.precision or self._runtime.execution.precision
         model = self._models.get(wording.model).at(precision)
         return model, self._computed.at(precision, model.drift)
-
-    def _inputs(self, question: Question, model: OpenModel) -> tuple[Tensors, PictureRecipe | None]:
-        if question.inputs:
-            return checked(question.inputs, model.anatomy.inputs), None
-        if model.image is None:
-            raise BadQuestion("the model's input is not one image: send float arrays by name instead of pictures")
-        by = self._pictures.recipe(question.wording.preprocessing, model.image)
-        return {model.anatomy.inputs[0].name: self._pictures.prepare(question.pictures, by, model.image)}, by
 
 
 def _found(

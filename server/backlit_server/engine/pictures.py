@@ -1,14 +1,17 @@
 """From pictures to the model's input, as its preprocessing says: by Pillow, or by a graph of its own session."""
 
 import itertools
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
 from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BadQuestion
 from backlit_server.engine.decoding import decoded, opened
+from backlit_server.engine.inputs import checked
+from backlit_server.engine.models import OpenModel
+from backlit_server.engine.questions import Question
 from backlit_server.engine.recent import Recent
 from backlit_server.engine.recipes import GRAPH, PILLOW, USUAL, recipe
 from backlit_server.engine.runtime import Runtime, Session
@@ -16,7 +19,7 @@ from backlit_server.graph import PIXELS, ImageInput, PictureRecipe, pixels_graph
 
 Picture = bytes | np.ndarray
 MOST_GRAPHS = 32  # preprocessing graphs that are kept open
-AT_ONCE = 16_000_000  # pixels of pictures that one run of a graph takes, unless a single one has more
+AT_ONCE = 16_000_000  # pixels of pictures that are prepared in one go, unless a single one has more
 PREPARED = "prepared"  # the output of such a graph
 RESAMPLING = {
     "BILINEAR": Image.Resampling.BILINEAR,
@@ -40,28 +43,55 @@ class Pictures:
         """What is done to pictures, and by whom."""
         return recipe(declared, expected, self._usual)
 
-    def prepare(self, pictures: Sequence[Picture], by: PictureRecipe, expected: ImageInput) -> np.ndarray:
-        """The model's input for these pictures, one row each, in the model's layout and dtype."""
-        images = (opened(picture, self._megapixels) for picture in pictures)
-        return WAYS[by.computed_by](self, images, by, expected)
+    def inputs(
+        self, question: Question, model: OpenModel
+    ) -> Generator[None, None, tuple[dict[str, np.ndarray], PictureRecipe | None]]:
+        """A question's arrays, checked, or its pictures, prepared; and how they were."""
+        if question.inputs:
+            return checked(question.inputs, model.anatomy.inputs), None
+        if model.image is None:
+            raise BadQuestion("the model's input is not one image: send float arrays by name instead of pictures")
+        by = self.recipe(question.wording.preprocessing, model.image)
+        prepared = yield from self.prepare(question.pictures, by, model.image)
+        return {model.anatomy.inputs[0].name: prepared}, by
 
-    def by_graph(self, images: Iterable[Image.Image], by: PictureRecipe, expected: ImageInput) -> np.ndarray:
+    def prepare(
+        self, pictures: Sequence[Picture], by: PictureRecipe, expected: ImageInput
+    ) -> Generator[None, None, np.ndarray]:
+        """The model's input for these pictures, one row each, in the model's layout and dtype.
+
+        None between portions of so many pixels: neither decoding nor resizing can be interrupted.
+        """
+        made = []
+        for images in _portions(opened(picture, self._megapixels) for picture in pictures):
+            if made:
+                yield None
+            made.append(WAYS[by.computed_by](self, images, by, expected))
+        return np.concatenate(made) if len(made) > 1 else made[0]
+
+    def by_graph(self, images: Sequence[Image.Image], by: PictureRecipe, expected: ImageInput) -> np.ndarray:
         """Pictures of one size in a row share a run."""
         if (by, expected) not in self._open:
             self._open[by, expected] = self._runtime.open(pixels_graph(by, expected, PREPARED))
         session = self._open[by, expected]
-        return np.concatenate([session.run({PIXELS: batch})[PREPARED] for batch in _batches(images)])
+        pixels = (np.asarray(decoded(image, "RGB")) for image in images)
+        batches = (np.stack(list(alike)) for _, alike in itertools.groupby(pixels, lambda array: array.shape))
+        return np.concatenate([session.run({PIXELS: batch})[PREPARED] for batch in batches])
 
 
-def _batches(images: Iterable[Image.Image]) -> Iterator[np.ndarray]:
-    pixels = (np.asarray(decoded(image, "RGB")) for image in images)
-    for shape, alike in itertools.groupby(pixels, lambda array: array.shape):
-        together = max(1, AT_ONCE // math.prod(shape[:2]))
-        while batch := list(itertools.islice(alike, together)):
-            yield np.stack(batch)
+def _portions(images: Iterable[Image.Image]) -> Iterator[list[Image.Image]]:
+    """Pictures of which only the headers have been read, AT_ONCE pixels of them at a time."""
+    portion, size = [], 0
+    for image in images:
+        size += image.width * image.height
+        if portion and size > AT_ONCE:
+            yield portion
+            portion, size = [], image.width * image.height
+        portion.append(image)
+    yield portion
 
 
-def by_pillow(images: Iterable[Image.Image], by: PictureRecipe, expected: ImageInput) -> np.ndarray:
+def by_pillow(images: Sequence[Image.Image], by: PictureRecipe, expected: ImageInput) -> np.ndarray:
     """Pictures one by one."""
     pixels = np.stack([_pixels(image, by) for image in images])
     if by.color == "BGR":
@@ -112,7 +142,7 @@ FITS: Mapping[str, Callable[[Image.Image, PictureRecipe], Image.Image]] = {
     "CROP": _crop,
     "PAD": _pad,
 }
-WAYS: Mapping[str, Callable[[Pictures, Iterable[Image.Image], PictureRecipe, ImageInput], np.ndarray]] = {
+WAYS: Mapping[str, Callable[[Pictures, Sequence[Image.Image], PictureRecipe, ImageInput], np.ndarray]] = {
     PILLOW: lambda pictures, images, by, expected: by_pillow(images, by, expected),
     GRAPH: Pictures.by_graph,
 }
