@@ -1,7 +1,7 @@
 """The heads of an open model: methods behind a cut, gradients at it, and the plain way on to the scores."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from backlit_server.graph import (
     method_graph,
     narrowed,
     taken,
+    together,
 )
 from backlit_server.methods import DEFAULT_METHOD
 from backlit_server.methods.method import Method
@@ -50,7 +51,7 @@ class Heads:
         self._graph, self._anatomy = model.graph, model.anatomy
         self._backbones = backbones
         self._seeded: Recent[tuple[str, str, str], Seeded] = Recent(MOST_SEEDED)
-        self._heads: Recent[tuple[str, str | Method, str], Head] = Recent(MOST_HEADS)
+        self._heads: Recent[tuple[str, str | Method | tuple[Method, ...], str], Head] = Recent(MOST_HEADS)
         self._class_heads: Recent[tuple[str, Method, str], Head | None] = Recent(MOST_HEADS)
 
     @property
@@ -62,10 +63,22 @@ class Heads:
         """The method at this cut, as a profile computes it."""
         key = (cut.layer, PROFILES[profile].row(method), _key(parameters))
         if key not in self._heads:
-            session = self._model.open(self.graph(cut, method, parameters, profile))
-            graphs = self._backbones.at(cut.layer).session.digest + session.digest
-            self._heads[key] = Head(session, hashlib.sha256(graphs.encode()).hexdigest())
+            self._heads[key] = self._opened(cut, self.graph(cut, method, parameters, profile))
         return self._heads[key]
+
+    def together(self, cut: Cut, methods: Sequence[tuple[str, Mapping[str, Any]]], profile: str) -> Head:
+        """Several methods of the same rules at this cut in one run; their outputs are named `<index>/<name>`."""
+        rows = tuple(PROFILES[profile].row(method) for method, _ in methods)
+        key = (cut.layer, rows, " ".join(_key(parameters) for _, parameters in methods))
+        if key not in self._heads:
+            recipes = [self.recipe(cut.layer, method, parameters, profile) for method, parameters in methods]
+            self._heads[key] = self._opened(cut, self._behind(cut, rows[0].rules, together(recipes), {}))
+        return self._heads[key]
+
+    def _opened(self, cut: Cut, graph: onnx.ModelProto) -> Head:
+        session = self._model.open(graph)
+        graphs = self._backbones.at(cut.layer).session.digest + session.digest
+        return Head(session, hashlib.sha256(graphs.encode()).hexdigest())
 
     def for_classes(self, cut: Cut, row: Method, parameters: Mapping[str, Any]) -> Head | None:
         """A formula for all classes of one image in one run; None where each class takes a seed."""
@@ -143,4 +156,4 @@ class Heads:
 
 
 def _key(parameters: Mapping[str, Any]) -> str:
-    return repr(sorted((name, in_words(value)) for name, value in parameters.items()))
+    return repr(sorted((name, in_words(value)) for name, value in parameters.items())) if parameters else ""

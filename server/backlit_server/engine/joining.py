@@ -6,10 +6,12 @@ from itertools import accumulate
 
 import numpy as np
 
+from backlit_server.engine.answers import Looked
 from backlit_server.engine.features import Features
-from backlit_server.engine.frames import Frames
+from backlit_server.engine.frames import Frame, Frames
 from backlit_server.engine.inputs import images_in
 from backlit_server.engine.models import OpenModel
+from backlit_server.engine.questions import Wording
 from backlit_server.engine.runtime import Session
 from backlit_server.engine.sitting import part_of
 from backlit_server.graph import Spec
@@ -52,17 +54,24 @@ class Pass:
 class Run:
     """The inputs of some images, and the forward passes that are made of them, which several methods share.
 
-    `reused`: the last one that was needed is an earlier question's.
+    `first` is the index of the first image in the question, `frames` those of all its images. `reused`: the last pass
+    that was needed is an earlier question's. `waiting`: what one head found for later methods.
     """
 
     model: OpenModel
     owner: str
     feeds: Tensors
-    frame: Frames
+    first: int
+    frames: Frames
     features: Features
     passes: dict[str, Pass] = field(default_factory=dict)
     made: dict[str, Tensors] = field(default_factory=dict)
     reused: bool = False
+    waiting: dict[Wording, list[Looked]] = field(default_factory=dict)
+
+    def frame(self, image: int) -> Frame:
+        """Where one of these images lies in what was sent."""
+        return self.frames(self.first + image)
 
     def needing(self, session: Session) -> Iterator[Pass]:
         """The pass, for whoever may make it together with others; nothing where it has been made before."""

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from backlit_server.graph import (
 from backlit_server.methods import METHODS
 
 MOST_SHUFFLED = 4  # models with shuffled weights that are kept open
+MOST_PLANS = 64  # of what questions in the same words need
 MOST_SCORES = 8  # other tensors of a model that are explained and kept open; the one opened first goes first
 
 
@@ -65,6 +66,7 @@ class OpenModel:
         self._look = partial(OpenModel, runtime=runtime, folder=folder, batch=batch, forward=forward)
         self._explaining: Recent[tuple[str, str], OpenModel] = Recent(MOST_SCORES)
         self._shuffled: Recent[tuple[int, int], OpenModel] = Recent(MOST_SHUFFLED)
+        self.plans: Recent[Hashable, Any] = Recent(MOST_PLANS)  # of questions, by their words: plans.py
         self._joins: dict[str, bool] = {}
         self._batch = batch
         graph = runtime.light(canonical(file))

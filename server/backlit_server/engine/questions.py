@@ -36,7 +36,7 @@ class AskedMeasure:
     parameters: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Wording:
     """What a question says beside its arrays. Pipelines ask in the same words again and again.
 
@@ -76,11 +76,6 @@ class Question:
     targets: tuple[Wanted, ...]
     inputs: Mapping[str, np.ndarray]
     pictures: tuple[bytes | np.ndarray, ...]
-
-    @property
-    def each(self) -> "list[Question]":
-        """The question about each of its methods alone."""
-        return [self, *(replace(self, wording=other) for other in self.wording.others)]
 
     @property
     def every_class(self) -> bool:

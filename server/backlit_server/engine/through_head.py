@@ -1,36 +1,55 @@
 """Rows through the head of a cut: as many at once as fit, or one target at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from backlit_server.engine.answers import Looked, Passes
 from backlit_server.engine.causes import Ran, causes
+from backlit_server.engine.heads import Head
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.questions import Wording
 from backlit_server.engine.runtime import Session
 from backlit_server.engine.targets import Row, narrow_seeds, seeds
-from backlit_server.graph import Cut
+from backlit_server.graph import Cut, apart
 from backlit_server.graph.method import SEED
 from backlit_server.graph.narrow import CLASSES
 from backlit_server.graph.tiling import TARGETS, WHOLE
-from backlit_server.methods.method import IMAGE, LAYER, TOKENS
+from backlit_server.methods.method import IMAGE, LAYER, TOKENS, Method
 
 Tensors = dict[str, np.ndarray]
 HEAD_BYTES = 32 << 20  # of repeated features in one run of a head: more targets go in several runs
 
 
-def through_head(wording: Wording, model: OpenModel, cut: Cut, made: Tensors, asked: list[Row]) -> Iterator[Looked]:
-    """The head, for as many rows at once as fit; where its rows cannot be repeated, for one target at a time."""
-    head = model.heads.of(cut, wording.method, wording.parameters, wording.profile)
+def through_head(
+    wordings: Sequence[Wording], model: OpenModel, cut: Cut, made: Tensors, asked: list[Row]
+) -> Iterator[list[Looked]]:
+    """What each of these methods, which can share a head, finds in a run: as many rows at once as fit.
+
+    Where rows cannot be repeated, it is one target at a time.
+    """
+    head = _head(model, cut, wordings)
     crossing = {name: made[name] for name in cut.crossing}
     scores = made[model.anatomy.scores.name]
     targets = len(asked) // len({row.image for row in asked})
-    passes = PASSES[wording.row.at](targets, wording.row.forwards)
+    ran = Ran(model, cut, made, asked[0].image)
     for chosen, found in (_tiled if cut.rows_tile else _one_by_one)(head.session, crossing, asked, scores):
-        heatmaps, guarded = found.pop("heatmap"), found.pop("guarded", np.zeros(len(chosen)))
-        why = causes(Ran(model, cut, made, asked[0].image), wording.row, chosen, heatmaps)
-        yield Looked(chosen, heatmaps, guarded, cut.layer, head.digest, passes, facts=found, causes=why)
+        each = zip(wordings, apart(found, len(wordings)), strict=True)
+        yield [_looked(one.row, ran, head, chosen, tensors, targets) for one, tensors in each]
+
+
+def _head(model: OpenModel, cut: Cut, wordings: Sequence[Wording]) -> Head:
+    first = wordings[0]
+    if len(wordings) == 1:
+        return model.heads.of(cut, first.method, first.parameters, first.profile)
+    return model.heads.together(cut, [(one.method, one.parameters) for one in wordings], first.profile)
+
+
+def _looked(row: Method, ran: Ran, head: Head, chosen: list[Row], found: Tensors, targets: int) -> Looked:
+    heatmaps, guarded = found.pop("heatmap"), found.pop("guarded", np.zeros(len(chosen)))
+    why, passes = causes(ran, row, chosen, heatmaps), PASSES[row.at](targets, row.forwards)
+    assert ran.cut is not None
+    return Looked(chosen, heatmaps, guarded, ran.cut.layer, head.digest, passes, facts=found, causes=why)
 
 
 PASSES = {

@@ -9,8 +9,10 @@ from backlit_server.graph.class_maps import class_maps as class_maps
 from backlit_server.graph.cut import Cut as Cut
 from backlit_server.graph.cut import cut as cut
 from backlit_server.graph.method import Recipe as Recipe
+from backlit_server.graph.method import apart as apart
 from backlit_server.graph.method import explained as explained
 from backlit_server.graph.method import method_graph as method_graph
+from backlit_server.graph.method import together as together
 from backlit_server.graph.narrow import narrowed as narrowed
 from backlit_server.graph.pictures import ImageInput as ImageInput
 from backlit_server.graph.pictures import PictureRecipe as PictureRecipe

@@ -55,6 +55,30 @@ class Recipe:
     linear: np.ndarray | None = None
 
 
+def together(recipes: Sequence[Recipe]) -> Recipe:
+    """Several methods at one layer as one, which computes what they share once; outputs are named `<index>/<name>`."""
+    outputs = tuple(f"{number}/{name}" for number, recipe in enumerate(recipes) for name in recipe.outputs)
+    needs = tuple(dict.fromkeys(name for recipe in recipes for name in recipe.needs))
+    linear = next((recipe.linear for recipe in recipes if recipe.linear is not None), None)
+
+    def formulas(**named: Any) -> tuple[Any, ...]:
+        made = [recipe.formula(**{name: named[name] for name in recipe.needs}) for recipe in recipes]
+        return tuple(result for one in made for result in (one if isinstance(one, tuple) else (one,)))
+
+    return Recipe(formulas, needs, outputs, recipes[0].view, linear)
+
+
+def apart(found: Mapping[str, np.ndarray], count: int) -> list[dict[str, np.ndarray]]:
+    """The outputs of each of so many methods, by their own names."""
+    if count == 1:
+        return [dict(found)]
+    made: list[dict[str, np.ndarray]] = [{} for _ in range(count)]
+    for name, array in found.items():
+        number, _, output = name.partition("/")
+        made[int(number)][output] = array
+    return made
+
+
 def explained(seeded: Seeded, scores: str, recipe: Recipe) -> ModelProto:
     """A seeded model with the method behind it: the same graph, and the recipe's outputs. The seed is named `seed`."""
     tensors = {name: seeded.tensors[name] for name in recipe.needs if name not in FUNCTIONS}

@@ -1,0 +1,61 @@
+"""What a question in these words needs of a model, whatever its images are: found out once for all who ask so."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backlit_server.engine.choices import chosen_layer
+from backlit_server.engine.combining import Combination
+from backlit_server.engine.models import OpenModel
+from backlit_server.engine.questions import Wording
+from backlit_server.graph import NARROW
+from backlit_server.methods.method import LAYER
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """One method of a question: `parts` are the layers that are looked at, and in which versions of an image.
+
+    `sharing` are methods of the question whose maps come of one run of one head: this one, and later ones.
+    """
+
+    wording: Wording
+    parts: Combination
+    sharing: tuple[Wording, ...]
+
+
+def plans(model: OpenModel, wording: Wording) -> Sequence[Plan]:
+    """One a method of the question, in their order; `model` has what is explained as its scores."""
+    known = model.plans.get(wording)
+    if known is not None:
+        return known
+    asked = (wording, *wording.others)
+    made = [Plan(one, parts(model, one), _sharing(asked[k:])) for k, one in enumerate(asked)]
+    if not any(isinstance(value, np.ndarray) for value in wording.parameters.values()):  # arrays come with a question
+        model.plans[wording] = made
+    return made
+
+
+def parts(model: OpenModel, wording: Wording) -> Combination:
+    """The layers that are looked at, several of them in one session, and the versions of an image."""
+    if wording.layers:
+        backbones = model.backbones.together(wording.method, wording.layers)
+    else:
+        backbones = (model.backbones.of(wording.method, chosen_layer(wording, model.anatomy)),)
+    return Combination(backbones, wording.versions, wording.fusion)
+
+
+def _sharing(asked: Sequence[Wording]) -> tuple[Wording, ...]:
+    """The first, and those after it that one head can answer together with it."""
+    first, *others = asked
+    if not _behind_one_head(first):
+        return (first,)
+    return (first, *(one for one in others if _behind_one_head(one) and one.row.rules == first.row.rules))
+
+
+def _behind_one_head(wording: Wording) -> bool:
+    """Whether the map is a formula at one layer. What is measured is computed alone: passes and seconds are its own."""
+    row = wording.row
+    formula = row.at == LAYER and row.needs_seed and not row.many_passes and row.rules in NARROW
+    return formula and not (wording.layers or wording.measures or len(wording.versions) > 1)
