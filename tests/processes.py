@@ -46,8 +46,8 @@ STAND_IN = """
             await passed("ready")
             self.devices = [FakeDevice()]
 
-        async def explain(self, request, terms):
-            async for answer in super().explain(request, terms):
+        async def explain(self, request, terms, hear):
+            async for answer in super().explain(request, terms, hear):
                 yield answer
                 if request.question.method == "gated":
                     await passed("go")

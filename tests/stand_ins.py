@@ -24,6 +24,8 @@ from backlit_server.execution import Execution
 from backlit_server.methods import METHODS
 from backlit_server.service.server import listening, stopped
 from backlit_server.settings import MB, Settings
+from backlit_server.story import Hear
+from backlit_server.workers.figures import Figure
 from backlit_server.workers.terms import ANYBODY, Terms
 
 SECONDS = 20  # before a test that waits for something gives up
@@ -68,11 +70,11 @@ class FakePool:
     def forget(self, digest: str) -> None:
         self.forgotten.append(digest)
 
-    async def figures(self) -> dict[str, list[tuple]]:
-        return {}
+    async def figures(self) -> list[tuple[str, list[Figure]]]:
+        return []
 
     async def explain(
-        self, request: pb.ExplainRequest, terms: Terms = ANYBODY
+        self, request: pb.ExplainRequest, terms: Terms = ANYBODY, hear: Hear = lambda story: None
     ) -> AsyncGenerator[pb.ExplainResponse, None]:
         self.asked.append(request)
         self.working += 1

@@ -75,20 +75,9 @@ def test_in_a_terminal_it_goes_on_until_q(address):
     assert b"nothing was asked" in seen  # within the last seconds
 
 
-@pytest.mark.parametrize(
-    ("words", "variable", "address"),
-    [
-        ([], "", "localhost"),
-        ([], "far:1", "far:1"),
-        (["near:2"], "far:1", "near:2"),
-        (["--server", "near:2"], "far:1", "near:2"),
-    ],
-)
-def test_without_an_address_it_looks_where_every_command_does_and_else_at_this_machine(
-    monkeypatch, words, variable, address
-):
-    monkeypatch.setenv("BACKLIT_SERVER", variable)
-    assert parser().parse_args(["top", *words]).server == address
+@pytest.mark.parametrize("words", [["near:2"], ["--server", "near:2"]])
+def test_its_address_is_said_as_for_every_command_or_right_behind_it(words):
+    assert parser().parse_args(["top", *words]).server == "near:2"
 
 
 def test_without_a_server_one_line_says_so(capsys):

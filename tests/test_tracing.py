@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent import futures
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -20,6 +21,7 @@ import backlit
 from backlit.tracing import traceparent
 from backlit_server.service.tracing import traces
 from backlit_server.settings import BadSettings, Settings
+from backlit_server.story import STAGES
 from real_server import real_server
 from stand_ins import collected, open_house, question, refusal, upload
 
@@ -65,7 +67,7 @@ def inside(span: Span, other: Span) -> bool:
     return other.start_time_unix_nano <= begun <= ended <= other.end_time_unix_nano
 
 
-def attributes(span: Span) -> dict[str, object]:
+def attributes(span: Span) -> dict[str, Any]:
     return {a.key: getattr(a.value, str(a.value.WhichOneof("value"))) for a in span.attributes}
 
 
@@ -90,6 +92,13 @@ def test_a_question_is_one_trace_from_its_caller_to_the_worker(collector, shared
     (asked,) = collector.below(call)
     assert attributes(asked) == {"backlit.model": "digits", "backlit.method": "grad-cam", "backlit.outcome": "OK"}
     assert inside(asked, call)
+    stages = collector.below(asked)
+    assert {span.name for span in stages} == set(STAGES)  # the first question: its model is opened too
+    assert stages[0].name == "queue"
+    for span in stages:
+        seconds = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9
+        assert inside(span, asked)
+        assert 0 <= attributes(span)["backlit.seconds"] <= seconds + 1e-5
 
 
 async def test_only_what_is_the_servers_fault_is_an_error(collector, tmp_path):

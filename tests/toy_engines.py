@@ -16,6 +16,7 @@ from backlit_proto.errors import BadQuestion, InternalError
 from backlit_proto.tensors import data_type_of
 from backlit_server.execution import DeviceLost, Execution
 from backlit_server.keeping import Keeping
+from backlit_server.story import Stopwatch
 
 Answers = Generator[tuple[pb.ExplainResponse, Sequence[np.ndarray]] | None, None, None]
 
@@ -38,6 +39,7 @@ class Toy:
         self._execution = execution
         self._store = store
         self.forgotten: list[str] = []
+        self.watch = Stopwatch()
         self._steps = 0
         self._interrupted = threading.Event()
 
@@ -57,6 +59,9 @@ class Toy:
 
     def interrupt(self) -> None:
         self._interrupted.set()
+
+    def figures(self) -> list[tuple[str | float, ...]]:
+        return [("backlit_cache_entries", "toy", self._steps)]
 
     def forget(self, digest: str) -> None:
         self.forgotten.append(digest)

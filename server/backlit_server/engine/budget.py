@@ -45,11 +45,17 @@ class Budget:
         self._kept: OrderedDict[Key, tuple[Any, Size]] = OrderedDict()  # values of any kind
         self._holders: Counter[str] = Counter()
         self._by_kind: Counter[str] = Counter()
+        self._entries: Counter[str] = Counter()
+        self._hits: Counter[str] = Counter()
+        self._misses: Counter[str] = Counter()
+        self._evictions: Counter[str] = Counter()
 
     def get(self, key: Key) -> Any:
         """The value, None where there is none; from now on it was used last."""
         if key not in self._kept:
+            self._misses[key.kind] += 1
             return None
+        self._hits[key.kind] += 1
         self._kept.move_to_end(key)
         return self._kept[key][0]
 
@@ -61,9 +67,9 @@ class Budget:
         self._count(key, size)
         share = self.share(key.kind)
         while self._by_kind[key.kind] > share and (oldest := self._oldest(key.kind)):
-            self.drop(oldest)
+            self._evict(oldest)
         while self.used > self.limit:
-            self.drop(next(iter(self._kept)))
+            self._evict(next(iter(self._kept)))
 
     def check(self, needed: int, what: str) -> None:
         """Overloaded, with the figures, where so many bytes can never be kept."""
@@ -93,6 +99,7 @@ class Budget:
         if key in self._kept:
             _, size = self._kept.pop(key)
             self._by_kind[key.kind] -= size.own
+            self._entries[key.kind] -= 1
             self.used -= size.own
             for name, nbytes in size.shared.items():
                 self._holders[name] -= 1
@@ -105,8 +112,24 @@ class Budget:
         for key in [key for key in self._kept if key.owner == owner]:
             self.drop(key)
 
+    def figures(self) -> list[tuple[str, float] | tuple[str, str, float]]:
+        """What is kept and how often it was there, from any thread: a metric's name, the kind, the value."""
+        counted = {
+            "backlit_cache_entries": self._entries,
+            "backlit_cache_hits_total": self._hits,
+            "backlit_cache_misses_total": self._misses,
+            "backlit_cache_evictions_total": self._evictions,
+        }
+        rows = [(name, kind, count) for name, counts in counted.items() for kind, count in counts.copy().items()]
+        return [("backlit_cache_bytes", self.used), ("backlit_cache_limit_bytes", self.limit), *rows]
+
+    def _evict(self, key: Key) -> None:
+        self._evictions[key.kind] += 1
+        self.drop(key)
+
     def _count(self, key: Key, size: Size) -> None:
         self._by_kind[key.kind] += size.own
+        self._entries[key.kind] += 1
         self.used += size.own
         for name, nbytes in size.shared.items():
             self.used += 0 if self._holders[name] else nbytes

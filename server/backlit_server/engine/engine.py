@@ -25,6 +25,7 @@ from backlit_server.engine.stacks import Stack, respond_stack
 from backlit_server.engine.warming import warm_up
 from backlit_server.execution import Computed, Execution
 from backlit_server.keeping import Keeping
+from backlit_server.story import ENCODE, OPEN, PREPARE
 
 PACKAGES = ("backlit", "numpy", "onnx", "onnxruntime-gpu", "onnxruntime")
 Tensors = dict[str, np.ndarray]
@@ -48,6 +49,7 @@ class Engine:
         self.versions = _versions()
         self._told = tuple(self.versions.items())
         self._computed = Computed(self.device, self.provider, execution)
+        self.watch, self.figures = self._runtime.watch, self._models.budget.figures
 
     def explain(
         self, request: pb.ExplainRequest, tensors: Sequence[np.ndarray]
@@ -61,10 +63,10 @@ class Engine:
         started = time.monotonic()
         question = read_question(request, tensors)
         end = started + question.wording.time_limit
-        stored, computed = self._at(question.wording)
+        stored, computed = self.watch.call(OPEN, lambda: self._at(question.wording))
         model = explaining(stored, question.wording)
         each = plans(model, question.wording)
-        inputs, prepared = yield from self._pictures.inputs(question, model)
+        inputs, prepared = yield from self.watch.each(PREPARE, self._pictures.inputs(question, model))
         size = image_size(inputs, model.anatomy.inputs)
         framed = frames(question.pictures, prepared, size)
         together = not any(plan.wording.row.many_passes for plan in each)  # these fill their runs with one image
@@ -78,7 +80,7 @@ class Engine:
                 about = (prepared, size, model.anatomy.arithmetic, run.reused)
                 maker = Maker(plan.wording, computed, self._told, *about)
                 for looked in found(question, plan, run, prepared, until):
-                    yield from TELL[type(looked)](looked, first, maker)
+                    yield from self.watch.each(ENCODE, TELL[type(looked)](looked, first, maker))
                 started, left = time.monotonic(), left - 1
 
     def run(self, passes: Sequence[Pass]) -> None:

@@ -30,6 +30,7 @@ from backlit_server.graph import (
 from backlit_server.methods import DEFAULT_METHOD
 from backlit_server.methods.method import Method
 from backlit_server.methods.profiles import DEFAULT_PROFILE, PROFILES
+from backlit_server.story import HEAD
 
 MOST_HEADS = 64  # methods at a layer, each with its parameters
 MOST_SEEDED = 16  # gradients behind them, by table of rules and its parameters
@@ -76,7 +77,7 @@ class Heads:
         return self._heads[key]
 
     def _opened(self, cut: Cut, graph: onnx.ModelProto) -> Head:
-        session = self._model.open(graph)
+        session = self._open(graph)
         graphs = self._backbones.at(cut.layer).session.digest + session.digest
         return Head(session, hashlib.sha256(graphs.encode()).hexdigest())
 
@@ -86,7 +87,7 @@ class Heads:
         if key not in self._class_heads:
             view, linear = self._anatomy.view_of(cut.layer), self._linear(cut.layer)
             graph = class_maps(cut, Recipe(row.bound(parameters), row.needs, row.outputs, view, linear))
-            session = self._model.open(graph) if graph else None
+            session = self._open(graph) if graph else None
             self._class_heads[key] = Head(session, session.digest) if session else None
         return self._class_heads[key]
 
@@ -101,7 +102,7 @@ class Heads:
         """d(seed . scores)/d(layer) as maps `grads`, by the rules of this name."""
         key = (cut.layer, "grads", rules)
         if key not in self._heads:
-            session = self._model.open(self.gradient_graph(cut, rules))
+            session = self._open(self.gradient_graph(cut, rules))
             self._heads[key] = Head(session, session.digest)
         return self._heads[key]
 
@@ -114,9 +115,14 @@ class Heads:
         """From the tensors that cross a cut to the scores."""
         key = (cut.layer, "scores", "")
         if key not in self._heads:
-            session = self._model.open(cut.head)
+            session = self._open(cut.head)
             self._heads[key] = Head(session, session.digest)
         return self._heads[key].session
+
+    def _open(self, graph: onnx.ModelProto) -> Session:
+        session = self._model.open(graph)
+        session.stage = HEAD
+        return session
 
     def _behind(self, cut: Cut, rules: str, recipe: Recipe, parameters: Mapping[str, Any]) -> onnx.ModelProto:
         """The graph of a recipe behind the seeded head of a cut."""

@@ -46,7 +46,7 @@ class Pass:
     def tensors(self) -> Tensors:
         """What the pass makes of its inputs."""
         if self.made is None:
-            self.made = self.session.run(self.feeds)
+            self.made = self.session.forward(self.feeds, self.images)
         return self.made
 
 
@@ -98,8 +98,8 @@ def run_together(passes: Sequence[Pass]) -> None:
     session, model = passes[0].session, passes[0].model
     if not model.joins(session):
         return
-    made = session.run({spec.name: _joined(spec, passes) for spec in model.anatomy.inputs})
     ends = list(accumulate(one.images for one in passes))
+    made = session.forward({spec.name: _joined(spec, passes) for spec in model.anatomy.inputs}, ends[-1])
     if any(len(array) % ends[-1] for array in made.values()):
         return
     for one, end in zip(passes, ends, strict=True):

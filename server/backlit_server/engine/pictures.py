@@ -16,6 +16,7 @@ from backlit_server.engine.recent import Recent
 from backlit_server.engine.recipes import GRAPH, PILLOW, USUAL, recipe
 from backlit_server.engine.runtime import Runtime, Session
 from backlit_server.graph import PIXELS, ImageInput, PictureRecipe, pixels_graph
+from backlit_server.story import PREPARE
 
 Picture = bytes | np.ndarray
 MOST_GRAPHS = 32  # preprocessing graphs that are kept open
@@ -73,6 +74,7 @@ class Pictures:
         """Pictures of one size in a row share a run."""
         if (by, expected) not in self._open:
             self._open[by, expected] = self._runtime.open(pixels_graph(by, expected, PREPARED))
+            self._open[by, expected].stage = PREPARE
         session = self._open[by, expected]
         pixels = (np.asarray(decoded(image, "RGB")) for image in images)
         batches = (np.stack(list(alike)) for _, alike in itertools.groupby(pixels, lambda array: array.shape))

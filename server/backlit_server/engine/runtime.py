@@ -17,6 +17,7 @@ from backlit_proto.errors import BacklitError, BadModel, BadQuestion, InternalEr
 from backlit_server.engine import providers
 from backlit_server.engine.providers import CPU, CUDA
 from backlit_server.execution import DeviceLost, Execution
+from backlit_server.story import BACKBONE, OPEN, Stopwatch
 
 QUIET = 4  # what goes wrong is raised, and told to the caller; it need not fill the log as well
 PRECISE = Execution()
@@ -90,6 +91,7 @@ class Runtime:
     def __init__(self, device: str, threads: int, execution: Execution = PRECISE) -> None:
         one_thread_pool(threads)
         self.execution = execution
+        self.watch = Stopwatch()
         self.provider = ""
         self._wanted = providers.wanted(device, execution)
         self._running: onnxruntime.RunOptions | None = None
@@ -116,7 +118,7 @@ class Runtime:
     def load(self, data: bytes, folder: Path | None, *steps: Configure) -> onnxruntime.InferenceSession:
         """A serialised model, loaded after some steps over the options; BadModel when it is refused."""
         try:
-            session = self._loaded(data, folder, *steps)
+            session = self.watch.call(OPEN, lambda: self._loaded(data, folder, *steps))
         except Exception as error:  # ONNX Runtime raises a class of its own a status code
             otherwise = BadModel(f"ONNX Runtime cannot load the model: {error}{_advice(data)}")
             raise self._refusal(error, otherwise) from error
@@ -190,8 +192,11 @@ class Runtime:
 class Session:
     """A graph that can be run; `provider` is where it really runs, `digest` that of the graph.
 
-    `loaded` gives what ONNX Runtime loaded, or loads it again: what is not used for long may be let go.
+    `loaded` gives what ONNX Runtime loaded, or loads it again: what is not used for long may be let go. `stage` is what
+    the time of its runs is told as.
     """
+
+    stage = BACKBONE
 
     def __init__(self, runtime: Runtime, loaded: Loaded, digest: str) -> None:
         self.digest = digest
@@ -202,9 +207,19 @@ class Session:
         self.inputs = tuple(i.name for i in session.get_inputs())
         self.provider: str = session.get_providers()[0]
 
+    def forward(self, feeds: Mapping[str, np.ndarray], images: int) -> dict[str, np.ndarray]:
+        """As run(), of a pass that is made for so many images."""
+        self._runtime.watch.ran(images)
+        return self.run(feeds)
+
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """All outputs by name."""
-        return dict(zip(self.outputs, self._runtime.run(self._loaded(), self.outputs, feeds), strict=True))
+        session, watch = self._loaded(), self._runtime.watch
+        before = watch.to(self.stage)
+        try:
+            return dict(zip(self.outputs, self._runtime.run(session, self.outputs, feeds), strict=True))
+        finally:
+            watch.to(before)
 
 
 def _advice(data: bytes) -> str:

@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backlit_proto.errors import BacklitError, InternalError
 from backlit_server.service.logs import CALL
 from backlit_server.service.metrics import UNKNOWN, Metrics
-from backlit_server.service.tracing import UNTRACED
-from backlit_server.workers.story import NO_STORY, Story
+from backlit_server.service.tracing import UNTRACED, Span
+from backlit_server.story import Story
 
 OK, CANCELLED = "OK", "CANCELLED"
 LEFT = asyncio.CancelledError, GeneratorExit
@@ -22,7 +22,7 @@ class Asked:
 
     model: str = UNKNOWN
     method: str = UNKNOWN
-    story: Story = NO_STORY
+    story: Story = field(default_factory=Story)
 
     def hear(self, story: Story) -> None:
         self.story = story
@@ -38,12 +38,11 @@ def asked(metrics: Metrics) -> Iterator[Asked]:
     except BaseException as error:
         ended = outcome(error)
         raise
-    else:
-        metrics.observe("backlit_question_seconds", time.monotonic() - started, one.model, one.method)
     finally:
-        metrics.count("backlit_questions_total", one.model, one.method, ended[0])
-        _measure(one, metrics)
-        _trace(one, started, ended)
+        # As soon as the caller has been answered: nobody has to wait for it.
+        call, at = CALL.get(), time.monotonic()
+        span = call.span if call else UNTRACED
+        asyncio.get_running_loop().call_soon(_ended, one, metrics, span, (started, at), ended)
 
 
 def outcome(error: BaseException) -> tuple[str, str]:
@@ -53,17 +52,25 @@ def outcome(error: BaseException) -> tuple[str, str]:
     return (CANCELLED, CANCELLED) if isinstance(error, LEFT) else (InternalError.reason(), InternalError.code)
 
 
+def _ended(one: Asked, metrics: Metrics, call: Span, lasted: tuple[float, float], ended: tuple[str, str]) -> None:
+    metrics.count("backlit_questions_total", one.model, one.method, ended[0])
+    if ended[0] == OK:
+        metrics.observe("backlit_question_seconds", lasted[1] - lasted[0], one.model, one.method)
+    _measure(one, metrics)
+    _trace(one, call, lasted, ended)
+
+
 def _measure(one: Asked, metrics: Metrics) -> None:
     for name, stage in one.story.stages.items():
         metrics.observe("backlit_stage_seconds", stage.seconds, one.model, one.method, name)
-    for images in one.story.batches:
-        metrics.observe("backlit_batch_images", images, one.model)
+    for images, runs in one.story.runs.items():
+        for _ in range(runs):
+            metrics.observe("backlit_batch_images", images, one.model)
 
 
-def _trace(one: Asked, started: float, ended: tuple[str, str]) -> None:
-    call = CALL.get()
-    span = (call.span if call else UNTRACED).child("question", started, model=one.model, method=one.method)
+def _trace(one: Asked, call: Span, lasted: tuple[float, float], ended: tuple[str, str]) -> None:
+    span = call.child("question", lasted[0], model=one.model, method=one.method)
     for name, stage in one.story.stages.items():
         span.child(name, stage.first, seconds=stage.seconds).end(stage.last)
     reason, code = ended
-    span.end(time.monotonic(), code, outcome=reason)
+    span.end(lasted[1], code, outcome=reason)

@@ -92,6 +92,6 @@ class ExplanationService(services.ExplanationServiceServicer):
             counted.model = self._metrics.model(self._store.name_of(known.digest), known.digest)
             counted.method = method_label(known.method)
             note(model=known.digest, method=known.method)
-            async with aclosing(self._pool.explain(request, on)) as answers:
+            async with aclosing(self._pool.explain(request, on, counted.hear)) as answers:
                 async for answer in answers:
                     yield questions.completed(answer, known.model)

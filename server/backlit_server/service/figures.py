@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -18,7 +19,7 @@ FIGURES = {
     "backlit_uptime_seconds": Row("Since the server started."),
     "backlit_store_bytes": Row("Bytes of the stored models and of uploads that are not finished."),
     "backlit_store_models": Row("Models in the store."),
-    "backlit_worker_ready": Row("1 where the worker of a device is ready, 0 where not.", ("device", "provider")),
+    "backlit_worker_ready": Row("Workers of a device that are ready: 1, or 0 while it starts.", ("device", "provider")),
     "backlit_worker_starts_total": Row("Worker processes that became ready on a device.", ("device",)),
     "backlit_worker_questions": Row("Questions that wait for the worker of a device or keep it busy.", ("device",)),
     "backlit_worker_resident_bytes": Row("Memory that the worker's process takes.", ("device",)),
@@ -45,8 +46,10 @@ class Figures(Collector):
         return [_family(name) for name in FIGURES]
 
     def collect(self) -> Iterable[Metric]:
-        families = {name: _family(name) for name in FIGURES}
+        families, found = {name: _family(name) for name in FIGURES}, Counter[tuple]()
         for name, *labels, value in (*self._here(), *self._working()):
+            found[name, *labels] += value  # several workers may share a device
+        for (name, *labels), value in found.items():
             families[name].add_metric(labels, value)
         return families.values()
 
@@ -61,7 +64,7 @@ class Figures(Collector):
             yield "backlit_worker_ready", device.name, device.provider, float(device.ready)
             yield "backlit_worker_starts_total", device.name, device.starts
         looking = asyncio.run_coroutine_threadsafe(self.pool.figures(), self.loop)
-        for device, figures in looking.result(SECONDS).items():
+        for device, figures in looking.result(SECONDS):
             for name, *rest in figures:
                 yield name, device, *rest
 

@@ -1,12 +1,14 @@
 """What the service asks of the rooms beside it, so that it can be tested without them."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_server.execution import Execution
 from backlit_server.settings import Settings
+from backlit_server.story import Hear
+from backlit_server.workers.figures import Figure
 from backlit_server.workers.terms import Terms
 
 
@@ -28,19 +30,20 @@ class Device(Protocol):
 
 
 class Pool(Protocol):
-    """The workers. Closing the generator of explain() stops the work.
+    """The workers. Closing the generator of explain() stops the work; `hear` is told of it in the end.
 
-    figures() tells by device what its worker says of itself: rows of a name in FIGURES, its labels but for the device,
-    and the value.
+    figures() tells by device what its worker says of itself.
     """
 
     @property
     def devices(self) -> Sequence[Device]: ...
     async def start(self) -> None: ...
     async def stop(self, grace: float) -> None: ...
-    def explain(self, request: pb.ExplainRequest, terms: Terms) -> AsyncGenerator[pb.ExplainResponse, None]: ...
+    def explain(
+        self, request: pb.ExplainRequest, terms: Terms, hear: Hear
+    ) -> AsyncGenerator[pb.ExplainResponse, None]: ...
     def forget(self, digest: str) -> None: ...
-    async def figures(self) -> Mapping[str, Iterable[Sequence]]: ...
+    async def figures(self) -> Iterable[tuple[str, Iterable[Figure]]]: ...
 
 
 class Admission(Protocol):

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from backlit_proto import backlit_pb2 as pb
+from backlit_server.story import Stopwatch
+from backlit_server.workers.figures import Figure
 
 Answer = tuple[pb.ExplainResponse, Sequence[np.ndarray]]
 """A response without its heatmaps' bytes, and the heatmaps."""
@@ -24,11 +26,15 @@ class Pass(Protocol):
 
 
 class Engine(Protocol):
-    """What answers questions; every call but interrupt() comes from one thread."""
+    """What answers questions; every call but interrupt() and figures() comes from one thread.
+
+    `watch` is told whom it works for, and tells them what with.
+    """
 
     provider: str
     device: str
     versions: dict[str, str]
+    watch: Stopwatch
 
     def explain(
         self, request: pb.ExplainRequest, tensors: Sequence[np.ndarray]
@@ -49,6 +55,10 @@ class Engine(Protocol):
 
     def interrupt(self) -> None:
         """Makes the step in progress return early, from any thread; without one, nothing."""
+        ...
+
+    def figures(self) -> Sequence[Figure]:
+        """What it holds at present, from any thread."""
         ...
 
     def forget(self, digest: str) -> None:

@@ -27,10 +27,12 @@ class Kind(IntEnum):
     ACK = 3  # one answer was taken: the worker may send another
     FORGET = 4  # body: the digest of a deleted model
     STOP = 5  # finish what was asked, then leave
+    LOOK = 6  # answered by FIGURES at once, whatever the worker is at
     HELLO = 16  # body: JSON of device, provider, versions
     ANSWER = 17  # body: an ExplainResponse without its heatmap's bytes, which are the blob
-    END = 18
+    END = 18  # body: the story of the question, nothing where it was let go
     FAIL = 19  # body: JSON of reason, message, details; for question 0: the worker cannot start
+    FIGURES = 20  # body: JSON of rows as in figures.py
 
 
 @dataclass(frozen=True)

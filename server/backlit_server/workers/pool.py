@@ -15,7 +15,9 @@ from backlit_proto.errors import ServerUnavailable
 from backlit_server.execution import Execution
 from backlit_server.keeping import Keeping
 from backlit_server.settings import Settings
+from backlit_server.story import Hear
 from backlit_server.workers.channel import Frame, Kind
+from backlit_server.workers.figures import Figure
 from backlit_server.workers.places import Places
 from backlit_server.workers.supervisor import Device, Supervisor
 from backlit_server.workers.terms import ANYBODY, Terms
@@ -63,9 +65,11 @@ class Pool:
         await asyncio.gather(*(supervisor.stop(grace) for supervisor in self._supervisors))
 
     async def explain(
-        self, request: pb.ExplainRequest, terms: Terms = ANYBODY
+        self, request: pb.ExplainRequest, terms: Terms = ANYBODY, hear: Hear = lambda story: None
     ) -> AsyncGenerator[pb.ExplainResponse, None]:
         """The answers as they come; closing the generator stops the work. Takes the tensors' bytes out of the request.
+
+        `hear` is told what the time went into, when the question ends well.
 
         Raises what the engine raised; WorkerLost when the worker died, Overloaded when too much is being asked.
         """
@@ -75,15 +79,16 @@ class Pool:
         started = time.monotonic()
         try:
             worker = await min(self._supervisors, key=lambda supervisor: supervisor.standing).worker()
-            async with aclosing(worker.explain(request, terms)) as answers:
+            async with aclosing(worker.explain(request, terms, hear)) as answers:
                 async for answer in answers:
                     yield answer
         finally:
             self._places.give_back(terms.caller, time.monotonic() - started)
 
-    async def figures(self) -> dict[str, list]:
-        """What each worker says of itself, by device; nothing of one that is not ready."""
-        return {}
+    async def figures(self) -> list[tuple[str, list[Figure]]]:
+        """By device, what each worker says of itself; one that is not ready says nothing."""
+        told = await asyncio.gather(*(supervisor.figures() for supervisor in self._supervisors))
+        return [(supervisor.device.name, rows) for supervisor, rows in zip(self._supervisors, told, strict=True)]
 
     def forget(self, digest: str) -> None:
         """Tells every worker that a model was deleted."""

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -17,7 +18,9 @@ from typing import Self
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError, ServerUnavailable
+from backlit_server.story import Hear, unpacked
 from backlit_server.workers.channel import Channel, Frame, Kind
+from backlit_server.workers.figures import Figure, Looks
 from backlit_server.workers.messages import attach_answer, detach_question, unpack_refusal
 from backlit_server.workers.relay import relay
 from backlit_server.workers.terms import Terms
@@ -76,6 +79,7 @@ class WorkerProcess:
         self._hello: asyncio.Future[Frame] = self._loop.create_future()
         self._numbers = itertools.count(1)
         self._questions: dict[int, asyncio.Queue[Frame | BacklitError]] = {}
+        self._looks = Looks()
         self._patience = patience
         self._cancelled: dict[int, asyncio.TimerHandle] = {}
         self._outbox: SimpleQueue[Frame | None] = SimpleQueue()
@@ -104,8 +108,14 @@ class WorkerProcess:
             raise unpack_refusal(frame.body)
         return Hello(**json.loads(frame.body))
 
-    async def explain(self, request: pb.ExplainRequest, terms: Terms) -> AsyncGenerator[pb.ExplainResponse, None]:
-        """The answers as they come; leaving early cancels the question, and answers not taken wait in the worker."""
+    async def explain(
+        self, request: pb.ExplainRequest, terms: Terms, hear: Hear
+    ) -> AsyncGenerator[pb.ExplainResponse, None]:
+        """The answers as they come, and to `hear` the story of how they were made.
+
+        Leaving early cancels the question, and answers not taken wait in the worker.
+        """
+        sent = time.monotonic()
         number = next(self._numbers)
         arrivals = self._questions[number] = asyncio.Queue()
         try:
@@ -117,6 +127,9 @@ class WorkerProcess:
                 if arrival.kind is Kind.FAIL:
                     raise unpack_refusal(arrival.body)
                 if arrival.kind is Kind.END:
+                    story = unpacked(arrival.body)
+                    story.sent(sent)
+                    hear(story)
                     return
                 self.send(Frame(Kind.ACK, number))
                 yield attach_answer(arrival.body, arrival.blobs)
@@ -124,6 +137,10 @@ class WorkerProcess:
             if self._questions.pop(number, None) is not None:
                 self._cancelled[number] = self._loop.call_later(self._patience, self._lose_patience, number)
                 self.send(Frame(Kind.CANCEL, number))
+
+    async def figures(self) -> list[Figure]:
+        """What the worker says of itself; nothing where it cannot even do that."""
+        return await self._looks.look(self.send, next(self._numbers))
 
     def send(self, frame: Frame) -> None:
         """Sends a frame at once where that cannot block, else leaves it for the thread that writes.
@@ -202,6 +219,8 @@ class WorkerProcess:
     def _arrived(self, frame: Frame) -> None:
         if frame.question == 0 and not self._hello.done():
             self._hello.set_result(frame)
+        elif frame.kind is Kind.FIGURES:
+            self._looks.told(frame)
         elif frame.kind is not Kind.ANSWER:
             self._close(frame.question, frame)
         elif frame.question in self._questions:

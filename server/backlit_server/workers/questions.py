@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
 from backlit_proto.errors import DeadlineExceeded
+from backlit_server.story import ENCODE, QUEUE, Story, packed
 from backlit_server.workers.answering import Answer, Engine, Pass
 from backlit_server.workers.channel import Frame, Kind
+from backlit_server.workers.figures import figures
 from backlit_server.workers.messages import attach_question, detach_answer
 from backlit_server.workers.refusals import failed
 from backlit_server.workers.sharing import first, images, together
@@ -66,6 +68,9 @@ class Desk:
                     self._engine.interrupt()
             if frame.question not in numbers:
                 self._send(Frame(Kind.END, frame.question))
+        if frame.kind is Kind.LOOK:
+            self._send(figures(frame.question, self._engine.figures()))
+            return
         self._inbox.put(frame)
 
     def run(self) -> None:
@@ -129,33 +134,47 @@ class Desk:
 
     def _join(self, questions: Sequence[Question]) -> None:
         """Makes the passes that these wait for in one run; where that fails, each makes its own."""
-        started, several = self._clock(), images(questions)
+        started, several, story = self._clock(), images(questions), Story()
+        self._engine.watch.begin(story)
         try:
             if len(there := self._begin(questions)) > 1:
                 self._engine.run([question.waiting for question in there])
         except Exception as error:  # of one of them, perhaps; who is to blame will be told in a step of his own
             log.info("a run for %d questions failed, each goes on alone: %s", len(questions), error)
         finally:
+            self._engine.watch.end()
             self._end()
         each = (self._clock() - started) / several
         for question in questions:
             self._turns.charge(question, each * images([question]))
             question.waiting = None
+            self._waited(question, started)
+            question.story.share(story)
+        questions[0].story.runs |= story.runs
 
     def _step(self, question: Question) -> None:
         if not self._begin([question]):
             self._turns.leave(question)
             return  # it was cancelled while it waited for its turn
         started, question.opened, question.waiting = self._clock(), True, None
+        self._waited(question, started)
+        self._engine.watch.begin(question.story)
         try:
             self._pass_on(question, next(question.steps))
         except StopIteration:
-            self._close(question, lambda: Frame(Kind.END, question.number))
+            self._engine.watch.end()
+            self._close(question, lambda: Frame(Kind.END, question.number, packed(question.story)))
         except Exception as error:  # whatever a model makes the engine raise, the worker lives on
             self._close(question, lambda error=error: failed(question.number, error))
         finally:
+            self._engine.watch.end()
             self._turns.took(question, self._clock() - started)
+            question.queued = self._clock()
             self._end()
+
+    def _waited(self, question: Question, until: float) -> None:
+        question.story.add(QUEUE, question.queued, until)
+        question.queued = self._clock()
 
     def _begin(self, questions: Sequence[Question]) -> Sequence[Question]:
         """Those of the questions that are still asked; their run can be interrupted from here on."""
@@ -178,8 +197,7 @@ class Desk:
 
     def _answer(self, question: Question, answer: Answer) -> None:
         if question.number not in self._cancelled:
-            body, blobs = detach_answer(*answer)
-            self._send(Frame(Kind.ANSWER, question.number, body, blobs))
+            self._engine.watch.call(ENCODE, lambda: self._send(answered(question.number, answer)))
             question.credit -= 1
             if not question.credit:
                 self._turns.leave(question)
@@ -198,7 +216,7 @@ class Desk:
         except Exception as error:  # as in _step
             self._send(failed(frame.question, error))
             return
-        question = self._questions[frame.question] = Question(frame.question, steps, terms)
+        question = self._questions[frame.question] = Question(frame.question, steps, terms, queued=self._clock())
         self._turns.enter(question)
 
     def _cancel(self, frame: Frame) -> None:
@@ -220,6 +238,7 @@ class Desk:
             return
         question.credit += 1
         if question.credit == 1:
+            question.queued = self._clock()
             self._turns.enter(question)
 
     def _forget(self, frame: Frame) -> None:
@@ -230,3 +249,8 @@ class Desk:
 
     def _stop(self, frame: Frame) -> None:
         self._stopping = True
+
+
+def answered(number: int, answer: Answer) -> Frame:
+    body, blobs = detach_answer(*answer)
+    return Frame(Kind.ANSWER, number, body, blobs)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from backlit_proto.errors import BacklitError, ServerUnavailable, WorkerLost
 from backlit_server.execution import Execution
 from backlit_server.workers.channel import Frame, Kind
+from backlit_server.workers.figures import Figure
 from backlit_server.workers.process import Hello, WorkerProcess
 
 FIRST_PAUSE = 0.1
@@ -78,6 +79,11 @@ class Supervisor:
         """Sends a frame that belongs to no question; a worker that is not ready yet has nothing to be told."""
         if self._process is not None and self.device.ready:
             self._process.send(frame)
+
+    async def figures(self) -> list[Figure]:
+        """What there is to say of the worker, and what it says itself while it is ready."""
+        own = await self._process.figures() if self._process and self.device.ready else []
+        return [("backlit_worker_questions", self.load), *own]
 
     async def stop(self, grace: float) -> None:
         """Lets the worker answer what it was asked, for `grace` seconds, then ends it."""

@@ -7,8 +7,9 @@ away, or has more of it by coming again and again under new names.
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from backlit_server.story import Story
 from backlit_server.workers.answering import Answer, Pass
 from backlit_server.workers.terms import ANYBODY, Priority, Terms
 
@@ -27,7 +28,8 @@ Flow = tuple[str, Priority]
 class Question:
     """One question in progress; the generator holds its tensors, so they live as long as a run may read them.
 
-    `opened` says whether it has taken a step, `waiting` what pass it waits for, and `since` when.
+    `opened` says whether it has taken a step, `waiting` what pass it waits for, and `since` when; since `queued` it has
+    waited for its turn; `story` is what has become of it so far.
     """
 
     number: int
@@ -37,6 +39,8 @@ class Question:
     opened: bool = False
     waiting: Pass | None = None
     since: float = 0.0
+    queued: float = 0.0
+    story: Story = field(default_factory=Story)
 
     @property
     def flow(self) -> Flow:
