@@ -114,7 +114,7 @@ def test_a_class_may_be_asked_for_by_name(lite: backlit.Model, photo: Path):
     [
         ({"size": "input"}, (224, 224), np.float32),
         ({"size": (10, 20)}, (10, 20), np.float32),
-        ({"dtype": "float16"}, (7, 7), np.float16),
+        ({"normalize": True, "dtype": "float16"}, (7, 7), np.float16),
         ({"normalize": True, "dtype": "uint8"}, (7, 7), np.uint8),
     ],
 )
@@ -122,7 +122,10 @@ def test_a_map_is_finished_as_asked(lite: backlit.Model, photo: Path, finish, sh
     (answer,) = lite.explain(photo, target=CAT, **finish)
     assert (answer.heatmap.shape, answer.heatmap.dtype) == (shape, dtype)
     if finish.get("normalize"):
-        assert (answer.heatmap.min(), answer.heatmap.max()) == (0, 255)
+        whole, apart = {np.float16: (1, 2**-11), np.uint8: (255, 0.5)}[dtype]
+        (wide,) = lite.explain(photo, target=CAT, normalize=True)
+        assert abs(answer.heatmap.astype(np.float32) - whole * wide.heatmap).max() <= apart
+        assert answer.heatmap.max() == whole
     assert answer.provenance.steps
 
 
