@@ -1,6 +1,7 @@
 """What every test may ask for: the shared models and photographs, outside the project, and the bare engine."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,15 @@ def shared() -> Path:
     if not (folder / "models").is_dir():
         pytest.skip(f"REAL MODELS MISSING: no models in {folder}; set BACKLIT_SHARED to the folder that holds them")
     return folder
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """That of a real server with a store of its own, shared by the tests of a file."""
+    from real_server import real_server  # not above: it imports numpy, which reads the threads set there
+
+    with real_server(tmp_path_factory.mktemp("store")) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

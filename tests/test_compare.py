@@ -5,7 +5,6 @@ import csv
 import importlib
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -19,16 +18,9 @@ from backlit.comparing import expanded, wanted
 from backlit.comparison import mean
 from backlit_server.methods import bind
 from backlit_server.methods.measures import bind_measure
-from real_server import real_server
 
 HUSKY, SPIDER = "250_Siberian_husky.JPEG", "070_harvestman.JPEG"
 MEASURES = "average-drop:keep=0.5:fill=black,sparseness,seconds"
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with real_server(tmp_path_factory.mktemp("store")) as address:
-        yield address
 
 
 @pytest.fixture

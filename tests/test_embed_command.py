@@ -4,7 +4,6 @@ import csv
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ import backlit
 from backlit import thumbnails
 from backlit.cli import main
 from backlit_proto.errors import BadQuestion
-from real_server import real_server
 
 MISSING = "PROJECTION EXTRA MISSING: no scikit-learn; pip install -e .[projection]"
 rng = np.random.default_rng(17)
@@ -104,12 +102,6 @@ def test_thumbnails_stand_at_their_places_in_the_frames_of_their_groups():
 def test_more_pictures_are_smaller(count: int, longest: int):
     assert thumbnails.side(count) == longest
     assert thumbnails.thumbnail(np.zeros((200, 400, 3), np.uint8), longest).shape[1] == longest
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with real_server(tmp_path_factory.mktemp("store")) as address:
-        yield address
 
 
 @pytest.fixture

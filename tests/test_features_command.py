@@ -1,6 +1,5 @@
 """`backlit features` and renderings of channels, through a real server and on real models."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,8 @@ from PIL import Image
 
 import backlit
 from backlit.cli import main
-from real_server import real_server
 
 LAYER = "/_blocks.1/_swish/Clip_output_0"
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with real_server(tmp_path_factory.mktemp("store")) as address:
-        yield address
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import grpc
 import pytest
 
 from backlit_proto import backlit_pb2 as pb
@@ -32,8 +31,8 @@ from stand_ins import (
     House,
     collected,
     open_house,
+    patient_upload,
     refusal,
-    revived,
     until,
     upload,
     upload_parts,
@@ -44,17 +43,6 @@ from stand_ins import (
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     async with open_house(tmp_path) as opened:
         yield opened
-
-
-async def patient_upload(house: House, **header) -> pb.UploadResponse:
-    """An upload that waits until the server has noticed that the one before was broken off."""
-    async with asyncio.timeout(SECONDS):
-        while True:
-            try:
-                return await upload(house, **header)
-            except grpc.aio.AioRpcError as error:
-                if not isinstance(revived(error), Busy):
-                    raise
 
 
 async def test_an_uploaded_model_is_answered_with_its_card_and_can_be_looked_up(house):

@@ -1,6 +1,5 @@
 """`backlit weights`, and weights through the client, from a real server."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +14,8 @@ from backlit.cli import main
 from backlit.specs import TensorSpec
 from backlit.weights import WeightedLayer, Weights
 from backlit_proto.errors import BadQuestion, UnknownModel
-from real_server import real_server
 
 rng = np.random.default_rng(5)
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with real_server(tmp_path_factory.mktemp("store")) as address:
-        yield address
 
 
 @pytest.fixture
