@@ -26,11 +26,12 @@ class Waiting:
     name: str
     kind: str
     images: int
+    most: int
     made: bool = False
 
 
 class Counting(Toy):
-    """Questions that wait for one pass: their layer is "NAME KIND IMAGES", one whose name is bad fails its run."""
+    """Questions that wait for one pass: their layer is "NAME KIND IMAGES [MOST]"; bad ones fail their run."""
 
     def __init__(self) -> None:
         super().__init__(Path(), "cpu", 1)
@@ -39,8 +40,9 @@ class Counting(Toy):
         self.interrupted = False
 
     def shared(self, request: pb.ExplainRequest, tensors: Sequence[np.ndarray]) -> Generator:
-        name, kind, images = request.question.layer.split()
-        waiting = Waiting(name, kind, int(images))
+        name, kind, *numbers = request.question.layer.split()
+        images, most = (*map(int, numbers), 99)[:2]
+        waiting = Waiting(name, kind, images, most)
         yield waiting
         if not waiting.made:
             self.run([waiting])
@@ -104,6 +106,7 @@ def test_passes_of_one_kind_are_made_in_one_run_whoever_asks(desk, engine, sent)
 SEPARATE = {
     "of different kinds": (["a x 1", "b y 1", "c x 1"], [{}] * 3, [["a", "c"], ["b"]]),
     "beyond the largest batch": (["a x 4", "b x 3", "c x 2", "d x 1"], [{}] * 4, [["a", "b", "d"], ["c"]]),
+    "beyond what a run gains from": (["a x 1 2", "b x 1 2", "c x 1 2"], [{}] * 3, [["a", "b"], ["c"]]),
     "larger than a batch": (["a x 9", "b x 1", "c x 1"], [{}] * 3, [["a"], ["b", "c"]]),
     "of audits and of those who wait": (
         ["a x 1", "b x 1", "c x 1"],

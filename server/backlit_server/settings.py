@@ -101,7 +101,7 @@ class Settings:
     max_questions: int = field(default=64, metadata=told(
         "questions in flight; more are refused as overload", at_least(1)))
     max_batch: int = field(default=0, metadata=told(
-        "images of several questions that share a run; 0: 4 on the CPU, 32 on CUDA", at_least(0)))
+        "images of several questions that share a run at most; 0: as many as gain by it, 1: none do", at_least(0)))
     batch_delay_ms: int = field(default=0, metadata=told(
         "how long a run with room for more images waits for them; 0: never", at_least(0)))
     admission_seconds: int = field(default=60, metadata=told(

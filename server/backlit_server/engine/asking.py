@@ -10,6 +10,7 @@ import numpy as np
 from backlit_server.engine.answers import Looked
 from backlit_server.engine.causes import Ran, causes
 from backlit_server.engine.findings import anchors_of
+from backlit_server.engine.joining import RUN_BYTES, most_images
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.probabilities import probabilities_of, probability_of
 from backlit_server.engine.questions import Wording
@@ -22,7 +23,6 @@ from backlit_server.methods.method import Method
 Array = np.ndarray
 ROWS = 16  # images in one run of the network: more gain nothing on a CPU
 HEAD_ROWS = 64  # in one run of the head
-RUN_BYTES = 64 << 20  # of images or features in one run
 EVERY = 0.5  # seconds between partial results
 
 
@@ -79,8 +79,7 @@ def _batch(model: OpenModel, cut: Cut | None, made: Mapping[str, Array], row: Me
 
 def images_at_once(model: OpenModel, made: Mapping[str, Array]) -> int:
     """How many images go into one run of the network."""
-    nbytes = made[model.anatomy.inputs[0].name].nbytes
-    return min(ROWS, max(1, RUN_BYTES // nbytes)) if model.batching[0] else 1
+    return min(ROWS, most_images(model, made)) if model.batching[0] else 1
 
 
 def _image(at: Sitting) -> Array:

@@ -13,12 +13,12 @@ from backlit_server.engine.choices import explaining
 from backlit_server.engine.features import Features
 from backlit_server.engine.frames import frames
 from backlit_server.engine.inputs import image_size, pieces
-from backlit_server.engine.joining import Pass, Run, run_together
+from backlit_server.engine.joining import Pass, Run, most_images, run_together
 from backlit_server.engine.looking import found
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.opening import Models
 from backlit_server.engine.pictures import Pictures
-from backlit_server.engine.plans import plans
+from backlit_server.engine.plans import Plan, plans
 from backlit_server.engine.questions import Wording, read_question
 from backlit_server.engine.runtime import PRECISE, Runtime
 from backlit_server.engine.stacks import Stack, respond_stack
@@ -69,8 +69,7 @@ class Engine:
         inputs, prepared = yield from self.watch.each(PREPARE, self._pictures.inputs(question, model))
         size = image_size(inputs, model.anatomy.inputs)
         framed = frames(question.pictures, prepared, size)
-        together = not any(plan.wording.row.many_passes for plan in each)  # these fill their runs with one image
-        turns = list(pieces(inputs, model.anatomy.inputs, lambda: together and model.batching[0]))
+        turns = list(pieces(inputs, model.anatomy.inputs, lambda: _at_once(model, inputs, each)))
         left = len(turns) * len(each)
         for first, feeds in turns:
             run = Run(model, question.wording.model, feeds, first, framed, self._features)
@@ -108,6 +107,12 @@ class Engine:
         precision = wording.precision or self._runtime.execution.precision
         model = self._models.get(wording.model).at(precision)
         return model, self._computed.at(precision, model.drift)
+
+
+def _at_once(model: OpenModel, inputs: Tensors, each: Sequence[Plan]) -> int:
+    """How many images go into one run; methods of many passes fill theirs with versions of one image."""
+    together = not any(plan.wording.row.many_passes for plan in each)
+    return most_images(model, inputs) if together and model.batching[0] else 1
 
 
 TELL: dict[type, Callable[..., Iterable[Answer | None]]] = {

@@ -77,15 +77,16 @@ def _advice(array: np.ndarray, expected: Spec) -> str:
 
 
 def pieces(
-    inputs: Mapping[str, np.ndarray], expected: tuple[Spec, ...], together: Callable[[], bool]
+    inputs: Mapping[str, np.ndarray], expected: tuple[Spec, ...], at_once: Callable[[], int]
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """The batch as it can run: whole, or image by image; with the index of the first image."""
+    """The batch as it can run: so many images at once; with the index of the first image of each piece."""
     count = images_in(inputs, expected)
-    if count == 1 or together():
+    most = 1 if count == 1 else at_once()
+    if most >= count:
         yield 0, dict(inputs)
         return
-    for image in range(count):
-        yield image, alone(inputs, expected, image)
+    for image in range(0, count, most):
+        yield image, alone(inputs, expected, image, most)
 
 
 def images_in(inputs: Mapping[str, np.ndarray], expected: tuple[Spec, ...]) -> int:
@@ -102,10 +103,12 @@ def image_size(inputs: Mapping[str, np.ndarray], expected: tuple[Spec, ...]) -> 
     return None
 
 
-def alone(inputs: Mapping[str, np.ndarray], expected: tuple[Spec, ...], image: int) -> dict[str, np.ndarray]:
-    """One image of a batch."""
+def alone(
+    inputs: Mapping[str, np.ndarray], expected: tuple[Spec, ...], image: int, count: int = 1
+) -> dict[str, np.ndarray]:
+    """One image of a batch, or some from that one on."""
     batched = {one.name for one in expected if one.batched}
-    return {name: array[image : image + 1] if name in batched else array for name, array in inputs.items()}
+    return {name: array[image : image + count] if name in batched else array for name, array in inputs.items()}
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -24,6 +24,11 @@ class Pass(Protocol):
     @property
     def images(self) -> int: ...
 
+    @property
+    def most(self) -> int:
+        """How many images may go into its run."""
+        ...
+
 
 class Engine(Protocol):
     """What answers questions; every call but interrupt() and figures() comes from one thread.

@@ -106,13 +106,11 @@ def _numbered(devices: Iterable[Device]) -> Iterator[Device]:
 
 def command(settings: Settings, device: str, threads: int, engine: str) -> list[str]:
     """Starts a worker, but for its --fd; -P keeps modules in the current folder from being taken for ours."""
-    # Who shares a run changes the last bits of an answer.
-    batch = 1 if settings.deterministic else settings.max_batch
     options = {
         "--store": settings.store,
         "--device": device,
         "--threads": threads,
-        "--batch": batch,
+        "--batch": settings.max_batch,
         "--delay": settings.batch_delay_ms / 1000,
         "--execution": json.dumps(asdict(Execution.of(settings))),
         "--keeping": json.dumps(asdict(Keeping.of(settings).shared_by(len(settings.device.split(","))))),

@@ -13,7 +13,7 @@ from backlit_server.workers.channel import Frame, Kind
 from backlit_server.workers.figures import figures
 from backlit_server.workers.messages import attach_question, detach_answer
 from backlit_server.workers.refusals import failed
-from backlit_server.workers.sharing import first, images, together
+from backlit_server.workers.sharing import first, full, images, together
 from backlit_server.workers.turns import Question, Turns
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class Desk:
 
     def _due(self, order: Sequence[Question]) -> Sequence[Question]:
         """Whose turn may be now: passes that leave room for more images in their run wait for them a while."""
-        if not self._delay or images(order) >= self._batch:
+        if not self._delay or full(order, self._batch):
             return order
         latest = self._clock() - self._delay
         return [question for question in order if question.waiting is None or question.since <= latest]

@@ -1,4 +1,4 @@
-"""Which questions share a run. `order` is that of Turns, `batch` how many images go into one run."""
+"""Which questions share a run. `order` is that of Turns, `batch` how many images go into one run at most."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,7 +7,7 @@ from backlit_server.workers.turns import Question
 
 def first(order: Sequence[Question], batch: int) -> Question:
     """Whose turn it is; before a run with room for more, those who have not said yet what they wait for."""
-    if order[0].waiting is None or images(order) >= batch:
+    if order[0].waiting is None or full(order, batch):
         return order[0]
     return next((question for question in order if not question.opened), order[0])
 
@@ -17,7 +17,7 @@ def together(leader: Question, order: Sequence[Question], batch: int) -> Sequenc
     found = [leader]
     if leader.waiting is None or len(order) == 1:
         return found
-    room, alike = batch - leader.waiting.images, _alike(leader)
+    room, alike = min(batch, leader.waiting.most) - leader.waiting.images, _alike(leader)
     for other in order:
         if other is leader or other.waiting is None or other.waiting.images > room or _alike(other) != alike:
             continue
@@ -28,6 +28,12 @@ def together(leader: Question, order: Sequence[Question], batch: int) -> Sequenc
 
 def _alike(question: Question) -> object:
     return question.terms.priority, question.waiting and question.waiting.kind
+
+
+def full(order: Sequence[Question], batch: int) -> bool:
+    """Whether as many images wait as go into a run."""
+    most = [question.waiting.most for question in order if question.waiting is not None]
+    return images(order) >= min([batch, *most])
 
 
 def images(questions: Iterable[Question]) -> int:

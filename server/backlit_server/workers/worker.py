@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,8 +29,6 @@ from backlit_server.workers.refusals import failed
 ENGINE = "backlit_server.engine.engine:Engine"
 LOST = 4  # the exit status of a worker whose device is gone
 
-# How many images share a run where the settings do not say: on a CPU more take longer each, not shorter.
-CPU_BATCH, CUDA_BATCH = 4, 32
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +69,7 @@ def serve(channel: Channel, options: argparse.Namespace) -> int:
         except ConnectionError:
             os._exit(0)  # the front is gone: nobody is left to answer
 
-    usual = CUDA_BATCH if "CUDA" in engine.provider else CPU_BATCH
-    desk = Desk(engine, send, batch=options.batch or usual, delay=options.delay)
+    desk = Desk(engine, send, batch=options.batch or sys.maxsize, delay=options.delay)
     hello = {"device": engine.device, "provider": engine.provider, "versions": engine.versions}
     send(Frame(Kind.HELLO, body=json.dumps(hello).encode()))
     threading.Thread(target=listen, args=(channel, desk), name="listen", daemon=True).start()
@@ -108,7 +106,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--store", type=Path, required=True, help="folder of the models")
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or require-cuda, and perhaps :N")
     parser.add_argument("--threads", type=int, default=1, help="threads for computing")
-    parser.add_argument("--batch", type=int, default=0, help="images of several questions in one run; 0: the device's")
+    parser.add_argument(
+        "--batch", type=int, default=0, help="images of several questions in one run; 0: as many as gain"
+    )
     parser.add_argument("--delay", type=float, default=0, help="seconds that a run with room waits for more")
     parser.add_argument("--execution", type=_execution, default=Execution(), help="an Execution as JSON")
     parser.add_argument("--keeping", type=_keeping, default=Keeping(), help="a Keeping as JSON")
