@@ -22,13 +22,13 @@ from backlit_server.graph.overlays.relevance import lrp_epsilon, lrp_z_plus
 from backlit_server.graph.vjp import VJPS
 
 sys.path.insert(0, str(Path(__file__).parent))
+from device import DEVICE, plain_session
 from device import engine as engine_on
-from device import plain_session
 from pairs import serve
 
 TARGET = "top5"
 METHOD = "grad-cam"
-ROWS = 16  # images a run of a method that runs the network again and again, in the engine
+ROWS = 4 if DEVICE == "cpu" else 16  # images a run of a method that runs the network again and again, in the engine
 
 
 def images(batch: int) -> np.ndarray:
