@@ -114,6 +114,34 @@ async def test_a_picture_of_20_mb_gets_through(pool):
     assert len(await answers(pool, asked)) == 1
 
 
+async def test_a_worker_tells_what_it_holds_whatever_it_is_at_and_is_missed_when_it_is_gone(pool):
+    async with aclosing(pool.explain(question("deaf_run"))) as stream:
+        await anext(stream)
+        ((device, rows),) = await pool.figures()
+        found = {tuple(labels): value for *labels, value in rows}
+        assert device == "cpu"
+        assert found["backlit_cache_entries", "toy"] == 1
+        assert found[("backlit_worker_questions",)] == 1
+        assert found[("backlit_worker_resident_bytes",)] > 1 << 20
+        (worker,) = children()
+        os.kill(worker, signal.SIGKILL)
+        await eventually(lambda: not pool.devices[0].ready)
+        ((device, rows),) = await pool.figures()
+        assert [name for name, *_ in rows] == ["backlit_worker_questions"]
+
+
+async def test_the_story_of_a_question_is_told_when_it_has_ended_well(pool):
+    heard = []
+    async for _ in pool.explain(question("many", answers=2), hear=heard.append):
+        assert not heard
+    (story,) = heard
+    assert story.stages.keys() == {"queue", "method", "encode"}
+    assert 0 < sum(stage.seconds for stage in story.stages.values()) < WAIT
+    with pytest.raises(BadQuestion):
+        await rest(pool.explain(question("refuse"), hear=heard.append))
+    assert len(heard) == 1
+
+
 async def test_the_pool_tells_what_workers_really_run_on(settings):
     pool = Pool(settings, devices=("auto",), engine="toy_engines:Toy")
     assert [(d.name, d.ready) for d in pool.devices] == [("auto", False)]

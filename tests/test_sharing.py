@@ -10,6 +10,7 @@ import pytest
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import DeadlineExceeded, InternalError
+from backlit_server.story import BACKBONE, unpacked
 from backlit_server.workers.channel import Frame, Kind
 from backlit_server.workers.messages import detach_question, unpack_refusal
 from backlit_server.workers.questions import Desk
@@ -49,7 +50,8 @@ class Counting(Toy):
         yield self._answer(np.zeros(1, np.float32))
 
     def run(self, passes: Sequence[Waiting]) -> None:
-        self.runs.append([one.name for one in passes])
+        self.watch.ran(sum(one.images for one in passes))
+        self.watch.call(BACKBONE, lambda: self.runs.append([one.name for one in passes]))
         if "slow" in self.runs[-1]:
             self.inside.set()
             assert self.go_on.wait(WAIT)
@@ -101,6 +103,15 @@ def test_passes_of_one_kind_are_made_in_one_run_whoever_asks(desk, engine, sent)
     work(desk, *(asked(k, f"{name} x 1", caller=name) for k, name in enumerate("abc")))
     assert engine.runs == [["a", "b", "c"]]
     assert [told(sent, k) for k in range(3)] == [ANSWERED] * 3
+
+
+def test_a_run_that_is_shared_is_in_the_story_of_each_and_its_images_in_one(desk, sent):
+    work(desk, *(asked(k, f"{name} x 2", caller=name) for k, name in enumerate("abc")))
+    stories = [unpacked(frame.body) for frame in sent if frame.kind is Kind.END]
+    spans = {(story.stages[BACKBONE].first, story.stages[BACKBONE].last) for story in stories}
+    assert (len(stories), len(spans)) == (3, 1)
+    assert sorted(len(story.runs) for story in stories) == [0, 0, 1]
+    assert {6: 1} in [story.runs for story in stories]
 
 
 SEPARATE = {
