@@ -62,6 +62,8 @@ class Computed:
 
     def at(self, precision: str, drift: Drift | None) -> "Computed":
         """The same, but for one question."""
+        if precision == self.execution.precision and drift == self.drift:
+            return self
         return replace(self, execution=replace(self.execution, precision=precision), drift=drift)
 
     def message(self) -> pb.Execution:

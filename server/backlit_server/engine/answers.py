@@ -1,24 +1,22 @@
 """From a raw map to the answer that leaves: rendered, judged, and with the story of how it was made."""
 
-import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import data_type_of
 from backlit_server.engine.questions import Wording
-from backlit_server.engine.recent import in_words
+from backlit_server.engine.recent import Recent, in_words
 from backlit_server.engine.rendering import pixels, render
 from backlit_server.engine.targets import Row, resolve
 from backlit_server.engine.verdicts import NOTES, OK, judge, judge_untargeted
 from backlit_server.execution import Computed
 from backlit_server.graph import Arithmetic, PictureRecipe
 
-REMEMBERED = 256  # provenances
+MOST_KNOWN = 64  # provenances of answers in the same words
 MOST_BYTES = 4 << 20  # of heatmaps in one response, so that a caller who reads slowly holds up little
 
 
@@ -60,31 +58,40 @@ class Looked:
 
 
 @dataclass(frozen=True)
-class Maker:
-    """What all answers to a question have in common; `input_size` is None where no input is an image.
+class Sent:
+    """How the images of a question came: `input_size` is None where no input is an image.
 
-    `reused`: whether an earlier question had already made the forward pass of these images.
+    `prepared` tells what made inputs of pictures, `reused` whether an earlier question had already made the forward
+    pass of these images.
     """
 
-    wording: Wording
-    computed: Computed
-    versions: tuple[tuple[str, str], ...]
     prepared: PictureRecipe | None
     input_size: tuple[int, int] | None
-    arithmetic: Arithmetic
     reused: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Maker:
+    """What all answers to a question in these words have in common; `known` is what was told of their making."""
+
+    wording: Wording
+    computed: Computed
+    versions: Mapping[str, str]
+    arithmetic: Arithmetic
+    known: Recent[Hashable, pb.Provenance] = field(default_factory=lambda: Recent(MOST_KNOWN))
+
+
 def respond(
-    looked: Looked, first_image: int, maker: Maker
+    looked: Looked, first_image: int, maker: Maker, sent: Sent
 ) -> Iterator[tuple[pb.ExplainResponse, Sequence[np.ndarray]]]:
     """The responses for what one run found, each with the heatmaps that belong into it, one a row."""
     statuses = _statuses(looked, maker.wording)
-    step = rows_at_once(looked.heatmaps.shape[1:], maker)
+    step = rows_at_once(looked.heatmaps.shape[1:], maker.wording.rendering.size, sent.input_size)
     for start in range(0, len(looked.rows), step):
         part = slice(start, start + step)
-        rendered = render(looked.heatmaps[part], maker.wording.rendering, maker.input_size)
-        response = pb.ExplainResponse(progress=looked.progress, provenance=provenance(looked, maker, rendered.steps))
+        rendered = render(looked.heatmaps[part], maker.wording.rendering, sent.input_size)
+        how = provenance(looked, maker, sent, rendered.steps)
+        response = pb.ExplainResponse(progress=looked.progress, provenance=how)
         shape = pb.Tensor(data_type=data_type_of(rendered.heatmaps.dtype), shape=rendered.heatmaps.shape[1:])
         alike = pb.Explanation(heatmap=shape, layer=looked.layer, layers=looked.layers, method=maker.wording.method)
         for k, (row, status) in enumerate(zip(looked.rows[part], statuses[part], strict=True), start):
@@ -104,11 +111,11 @@ def _add_findings(told: pb.Explanation, looked: Looked, k: int) -> None:
         told.measurements.extend(looked.measurements[k])
 
 
-def rows_at_once(shape: tuple[int, ...], maker: Maker) -> int:
-    """How many finished heatmaps fit into a response."""
-    if maker.wording.rendering.size == "layer":
+def rows_at_once(shape: tuple[int, ...], size: str | tuple[int, int], input_size: tuple[int, int] | None) -> int:
+    """How many maps of this shape fit into a response when they are finished to that size."""
+    if size == "layer":
         return max(1, MOST_BYTES // (4 * math.prod(shape)))
-    height, width = pixels(maker.wording.rendering.size, shape[-2:], maker.input_size)
+    height, width = pixels(size, shape[-2:], input_size)
     return max(1, MOST_BYTES // (4 * height * width * math.prod(shape[:-2])))
 
 
@@ -122,51 +129,39 @@ def _statuses(looked: Looked, wording: Wording) -> list[pb.HeatmapStatus]:
     return [short.get(status, status) for status in found]
 
 
-def provenance(looked: Looked, maker: Maker, steps: tuple[str, ...]) -> pb.Provenance:
-    wording = maker.wording
-    steps = looked.steps + steps
-    parameters = tuple((name, in_words(value)) for name, value in wording.parameters.items())
-    graphs = (looked.graph_digest, maker.arithmetic)
-    made = _made(
-        looked.passes, wording.model, *graphs, maker.computed, maker.versions, wording.profile, parameters, steps
-    )
-    if not (maker.prepared or maker.reused):
+def provenance(looked: Looked, maker: Maker, sent: Sent, steps: tuple[str, ...]) -> pb.Provenance:
+    """How the maps of a run were made. A message is slow to build, and stays the same from answer to answer."""
+    key = (looked.passes, looked.graph_digest, looked.steps + steps)
+    made = maker.known.get(key)
+    if made is None:
+        made = maker.known[key] = _made(*key, maker)
+    if not (sent.prepared or sent.reused):
         return made
-    told = pb.Provenance(forward_pass_reused=maker.reused)
-    if maker.prepared:
-        told.preprocessing.CopyFrom(maker.prepared.message())
-        told.preprocessing_assumed = wording.preprocessing is None
+    told = pb.Provenance(forward_pass_reused=sent.reused)
+    if sent.prepared:
+        told.preprocessing.CopyFrom(sent.prepared.message())
+        told.preprocessing_assumed = maker.wording.preprocessing is None
     told.MergeFrom(made)
     return told
 
 
-@functools.lru_cache(REMEMBERED)
-def _made(
-    passes: Passes,
-    model: str,
-    graph_digest: str,
-    arithmetic: Arithmetic,
-    computed: Computed,
-    versions: Iterable[tuple[str, str]],
-    profile: str,
-    parameters: Iterable[tuple[str, Any]],
-    steps: Iterable[str],
-) -> pb.Provenance:
-    """What stays the same from answer to answer; a message is slow to build and quick to copy."""
+def _made(passes: Passes, graph_digest: str, steps: tuple[str, ...], maker: Maker) -> pb.Provenance:
+    wording, computed, arithmetic = maker.wording, maker.computed, maker.arithmetic
     made = pb.Provenance(
-        model_digest=model,
+        model_digest=wording.model,
         graph_digest=graph_digest,
         execution_provider=computed.provider,
         device=computed.device,
         execution=computed.message(),
-        versions=dict(versions),
-        profile=profile,
+        versions=maker.versions,
+        profile=wording.profile,
         steps=steps,
         forward_passes=passes.forward,
         backward_passes=passes.backward,
         head_passes=passes.head,
         arithmetic=pb.Arithmetic(quantised=arithmetic.quantised, rewritten=arithmetic.rewritten),
     )
+    parameters = {name: in_words(value) for name, value in wording.parameters.items()}
     if parameters:
-        made.parameters.update({name: list(v) if isinstance(v, tuple) else v for name, v in parameters})
+        made.parameters.update({name: list(v) if isinstance(v, tuple) else v for name, v in parameters.items()})
     return made

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from backlit_proto import backlit_pb2 as pb
-from backlit_server.engine.answers import Looked, Maker, respond
+from backlit_server.engine.answers import Looked, Sent, respond
 from backlit_server.engine.choices import explaining
 from backlit_server.engine.features import Features
 from backlit_server.engine.frames import frames
@@ -47,7 +47,6 @@ class Engine:
         self.device = self._runtime.device
         self.provider = self._runtime.provider
         self.versions = _versions()
-        self._told = tuple(self.versions.items())
         self._computed = Computed(self.device, self.provider, execution)
         self.watch, self.figures = self._runtime.watch, self._models.budget.figures
 
@@ -65,7 +64,7 @@ class Engine:
         end = started + question.wording.time_limit
         stored, computed = self.watch.call(OPEN, lambda: self._at(question.wording))
         model = explaining(stored, question.wording)
-        each = plans(model, question.wording)
+        each = plans(model, question.wording, computed, self.versions)
         inputs, prepared = yield from self.watch.each(PREPARE, self._pictures.inputs(question, model))
         size = image_size(inputs, model.anatomy.inputs)
         framed = frames(question.pictures, prepared, size)
@@ -76,10 +75,9 @@ class Engine:
             for plan in each:
                 until = started + (end - started) / left
                 yield from run.needing(plan.parts.backbones[0].session)
-                about = (prepared, size, model.anatomy.arithmetic, run.reused)
-                maker = Maker(plan.wording, computed, self._told, *about)
+                sent = Sent(prepared, size, run.reused)
                 for looked in found(question, plan, run, prepared, until):
-                    yield from self.watch.each(ENCODE, TELL[type(looked)](looked, first, maker))
+                    yield from self.watch.each(ENCODE, TELL[type(looked)](looked, first, plan.maker, sent))
                 started, left = time.monotonic(), left - 1
 
     def run(self, passes: Sequence[Pass]) -> None:
@@ -118,7 +116,7 @@ def _at_once(model: OpenModel, inputs: Tensors, each: Sequence[Plan]) -> int:
 TELL: dict[type, Callable[..., Iterable[Answer | None]]] = {
     Looked: respond,
     Stack: respond_stack,
-    type(None): lambda looked, first_image, maker: (None,),
+    type(None): lambda *_: (None,),
 }
 """The answers to what was found by one run."""
 

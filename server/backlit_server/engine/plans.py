@@ -1,14 +1,16 @@
 """What a question in these words needs of a model, whatever its images are: found out once for all who ask so."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from backlit_server.engine.answers import Maker
 from backlit_server.engine.choices import chosen_layer
 from backlit_server.engine.combining import Combination
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.questions import Wording
+from backlit_server.execution import Computed
 from backlit_server.graph import NARROW
 from backlit_server.methods.method import LAYER
 
@@ -17,21 +19,24 @@ from backlit_server.methods.method import LAYER
 class Plan:
     """One method of a question: `parts` are the layers that are looked at, and in which versions of an image.
 
-    `sharing` are methods of the question whose maps come of one run of one head: this one, and later ones.
+    `sharing` are methods of the question whose maps come of one run of one head: this one, and later ones. `maker` is
+    what all answers have in common.
     """
 
     wording: Wording
     parts: Combination
     sharing: tuple[Wording, ...]
+    maker: Maker
 
 
-def plans(model: OpenModel, wording: Wording) -> Sequence[Plan]:
+def plans(model: OpenModel, wording: Wording, computed: Computed, versions: Mapping[str, str]) -> Sequence[Plan]:
     """One a method of the question, in their order; `model` has what is explained as its scores."""
     known = model.plans.get(wording)
     if known is not None:
         return known
     asked = (wording, *wording.others)
-    made = [Plan(one, parts(model, one), _sharing(asked[k:])) for k, one in enumerate(asked)]
+    makers = [Maker(one, computed, versions, model.anatomy.arithmetic) for one in asked]
+    made = [Plan(one, parts(model, one), _sharing(asked[k:]), makers[k]) for k, one in enumerate(asked)]
     if not any(isinstance(value, np.ndarray) for value in wording.parameters.values()):  # arrays come with a question
         model.plans[wording] = made
     return made

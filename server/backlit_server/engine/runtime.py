@@ -56,10 +56,9 @@ class Arena:
 
     def before(self, feeds: Mapping[str, np.ndarray], options: onnxruntime.RunOptions) -> None:
         """Tells a run to shrink the arena in its end, where it is time."""
-        now = time.monotonic()
         if sum(array.nbytes for array in feeds.values()) > LARGE:
-            self._large, self._swollen = now, True
-        elif self._swollen and now - self._large > CALM:
+            self._large, self._swollen = time.monotonic(), True
+        elif self._swollen and time.monotonic() - self._large > CALM:
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
             self._swollen = False
 

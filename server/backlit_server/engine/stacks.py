@@ -11,7 +11,7 @@ import numpy as np
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import data_type_of, to_tensor
-from backlit_server.engine.answers import Looked, Maker, Passes, provenance, rows_at_once
+from backlit_server.engine.answers import Looked, Maker, Passes, Sent, provenance, rows_at_once
 from backlit_server.engine.backbones import Backbone
 from backlit_server.engine.causes import Ran, causes
 from backlit_server.engine.heads import Head
@@ -109,14 +109,15 @@ def _by_image(looked: Looked, about: Scores, wording: Wording) -> Iterator[Stack
         yield Stack(image, rows[0].class_index, scores, outputs, about, statuses, own)
 
 
-def respond_stack(stack: Stack, first_image: int, maker: Maker) -> Iterator[Answer]:
+def respond_stack(stack: Stack, first_image: int, maker: Maker, sent: Sent) -> Iterator[Answer]:
     """The responses for the maps of all classes."""
     looked = stack.looked
-    step = rows_at_once(looked.heatmaps.shape[1:], maker)
+    step = rows_at_once(looked.heatmaps.shape[1:], maker.wording.rendering.size, sent.input_size)
     for start in range(0, len(looked.heatmaps), step):
         part = slice(start, start + step)
-        rendered = render(looked.heatmaps[part], maker.wording.rendering, maker.input_size)
-        response = pb.ExplainResponse(progress=looked.progress, provenance=provenance(looked, maker, rendered.steps))
+        rendered = render(looked.heatmaps[part], maker.wording.rendering, sent.input_size)
+        how = provenance(looked, maker, sent, rendered.steps)
+        response = pb.ExplainResponse(progress=looked.progress, provenance=how)
         response.explanations.add(
             heatmap=pb.Tensor(data_type=data_type_of(rendered.heatmaps.dtype), shape=rendered.heatmaps.shape),
             image=first_image + stack.image,
