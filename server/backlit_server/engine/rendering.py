@@ -86,10 +86,9 @@ def _dtype(message: pb.Rendering, usual: Rendering, normalized: bool) -> np.dtyp
 def render(heatmaps: np.ndarray, rendering: Rendering, input_size: tuple[int, int] | None) -> Rendered:
     """Finishes raw maps (rows, ..., height, width); `input_size` is the model input's, None where it is no image."""
     size, said = pixels(rendering.size, heatmaps.shape[-2:], input_size), []
-    with np.errstate(all="ignore"):  # the status says what is not finite
-        for step in rendering.steps:
-            heatmaps, words = STEPS[step](heatmaps, rendering, size)
-            said += [words] if words else []
+    for step in rendering.steps:
+        heatmaps, words = STEPS[step](heatmaps, rendering, size)
+        said += [words] if words else []
     if rendering.dtype in NARROWED:
         heatmaps = NARROWED[rendering.dtype](heatmaps)
         said.append(rendering.dtype.name)
@@ -124,9 +123,11 @@ def _resize(heatmaps: np.ndarray, rendering: Rendering, size: tuple[int, ...]) -
     if size == heatmaps.shape[-2:]:
         return heatmaps, ""
     kind = rendering.interpolation
-    return resize(heatmaps, size, kind), f"resize {size[0]}x{size[1]} {INTERPOLATIONS[kind].words}"
+    with np.errstate(all="ignore"):  # the status says what is not finite
+        return resize(heatmaps, size, kind), f"resize {size[0]}x{size[1]} {INTERPOLATIONS[kind].words}"
 
 
+@np.errstate(all="ignore")  # as above
 def _normalize(heatmaps: np.ndarray, rendering: Rendering, size: tuple[int, ...]) -> tuple[np.ndarray, str]:
     if rendering.value_range:
         low, high = rendering.value_range
