@@ -8,6 +8,7 @@ from backlit.tables import plain
 
 QUESTIONS, SECONDS, STAGES = "backlit_questions_total", "backlit_question_seconds", "backlit_stage_seconds"
 STAGE_TITLES = ("queue", "prepare", "open", "backbone", "head", "method", "encode")
+FOUND = ("hits", "misses")
 GOOD = ("OK", "CANCELLED")
 MB = 1 << 20
 
@@ -79,7 +80,7 @@ DEVICE: dict[str, Callable[[Callable[..., float]], str]] = {
     "MODELS": lambda told: f"{told('backlit_cache_entries', kind='model'):.0f}",
     "SESSIONS": lambda told: f"{told('backlit_cache_entries', kind='session'):.0f}",
     "KEPT/MB": lambda told: f"{told('backlit_cache_bytes') / MB:.0f}",
-    "HITS": lambda told: _share(told("backlit_cache_hits_total"), told("backlit_cache_misses_total")),
+    "REUSED": lambda told: _share(*(told(f"backlit_cache_{found}_total", kind="features") for found in FOUND)),
     "MEMORY/MB": lambda told: f"{told('backlit_worker_resident_bytes') / MB:.0f}",
 }
 """What is told of a device, by the title of its column."""
