@@ -33,7 +33,7 @@ from backlit_server.store import Store
 from bench_server import resident
 from pairs import ANEW
 from real_server import real_server
-from resnet50 import resnet50
+from resnet50 import Net, resnet50
 
 MODELS, FIT, CALLERS, ROUNDS = 100, 10, 4, 2
 SIDE = 96  # pixels, of the models in the round robin
@@ -221,8 +221,6 @@ def held(file: Path) -> int:
 
 def small(file: Path) -> None:
     """A network of the depth of ResNet-50 and a sixteenth of its weights."""
-    from resnet50 import Net
-
     net = Net(np.random.default_rng(0))
     x = net.relu(net.conv("input", "stem", (3, 16, 7), stride=2))
     channels = 16
@@ -231,10 +229,7 @@ def small(file: Path) -> None:
             x = net.bottleneck(x, f"layer{stage}.{block}", (channels, width), 2 if block == 0 else 1)
             channels = width * 4
     net.classify(x, channels)
-    model = net.model()
-    for dim in model.graph.input[0].type.tensor_type.shape.dim[2:]:
-        dim.dim_value = SIDE
-    file.write_bytes(model.SerializeToString())
+    file.write_bytes(net.model((SIDE, SIDE)).SerializeToString())
 
 
 def pictures(count: int, side: int) -> np.ndarray:
