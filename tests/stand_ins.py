@@ -59,6 +59,7 @@ class FakePool:
 
     devices: list[FakeDevice] = field(default_factory=lambda: [FakeDevice()])
     asked: list[pb.ExplainRequest] = field(default_factory=list)
+    terms: list[Terms] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     working: int = 0
     answered: int = 0
@@ -77,6 +78,7 @@ class FakePool:
         self, request: pb.ExplainRequest, terms: Terms = ANYBODY, hear: Hear = lambda story: None
     ) -> AsyncGenerator[pb.ExplainResponse, None]:
         self.asked.append(request)
+        self.terms.append(terms)
         self.working += 1
         try:
             if request.question.method in FAILURES:
@@ -137,6 +139,7 @@ class House:
     pool: FakePool
     admission: FakeAdmission
     channel: grpc.aio.Channel
+    address: str
 
     @property
     def models(self) -> services.ModelServiceStub:
@@ -157,7 +160,7 @@ async def open_house(store: Path, **told) -> AsyncIterator[House]:
     front = await listening(Settings(port=0, store=store, **told), pool, admission)
     front.calls.begin()
     async with grpc.aio.insecure_channel(front.address) as channel:
-        yield House(pool, admission, channel)
+        yield House(pool, admission, channel, front.address)
     await stopped(front, 0)
     # The server's destructor wants a loop to run in: it must be gone before this test's loop is closed.
     del front

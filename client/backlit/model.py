@@ -49,6 +49,7 @@ class Model(StoredModel):
         time_limit: float | None = None,
         measures: Iterable[Asked] = (),
         precision: str | None = None,
+        priority: str | None = None,
         timeout: float | None = None,
         **parameters: object,
     ) -> list[Explanation]:
@@ -65,7 +66,7 @@ class Model(StoredModel):
         asked = {"target": target, "layer": layer, "profile": profile, "preprocessing": preprocessing}
         asked |= {"scores": scores, "boxes": boxes, "time_limit": time_limit}
         asked |= {"layers": layers, "fuse": fuse, "smoothing": smoothing, "measures": measures}
-        asked |= {"precision": precision}
+        asked |= {"precision": precision, "priority": priority}
         question: dict[str, Any] = {**asked, **finish, **parameters}  # each of its own type
         request = explain_request(self, inputs, method, **question)
         return read_finals(self.wire.responses(Call("Explain", request), timeout))

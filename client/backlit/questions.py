@@ -22,6 +22,8 @@ measures        what is measured of each final heatmap: names, or pairs of a nam
 time_limit      seconds after which a method of many passes answers with what it knows, its status "PARTIAL"; half of
                 them where measures are asked for too, of which those that come too late are `unfinished`
 precision       "half": forward passes up to the layer, where the model carries it; "single"; None is the server's
+priority        whose turn comes first on a busy server: "interactive", or "audit", which takes the time that others
+                leave; None is interactive, of `explain_many` audit
 anything else   a parameter of the method; arrays of several axes travel as they are
 """
 
@@ -68,6 +70,7 @@ def explain_request(
     time_limit: float | None = None,
     measures: Iterable[Asked] = (),
     precision: str | None = None,
+    priority: str | None = None,
     **parameters: object,
 ) -> pb.ExplainRequest:
     """The question as it travels; BadQuestion where the arguments make no sense whatever the server."""
@@ -93,6 +96,7 @@ def explain_request(
         smoothing=_smoothing(smoothing),
         measures=encode_measures(measures),
         precision=full_name(pb.Precision, precision or "", "precision"),
+        priority=full_name(pb.Question.Priority, priority or "", "priority"),
     )
     return _complete(question, encode_inputs(inputs, model.card.inputs))
 

@@ -36,7 +36,7 @@ from sides import images
 
 RUNNING = 0.5  # seconds after which work that was asked for is in full swing
 ENDLESS = 10_000_000  # masks
-MANY = 48  # images of the one long run
+MANY = 48  # images of one question
 QUANTILES = (50, 99)
 
 
@@ -54,7 +54,7 @@ def main() -> None:
             for model in uploaded:
                 print_freed(model, stub, f"RISE of {model.name}", rise(model), arguments.times)
             print_freed(
-                uploaded[1], stub, f"one run of {MANY} images, {uploaded[1].name}", batch(uploaded[1]), arguments.times
+                uploaded[1], stub, f"{MANY} images at once, {uploaded[1].name}", batch(uploaded[1]), arguments.times
             )
             print("quick questions, milliseconds        alone: p50     p99   beside RISE: p50     p99")
             for model in uploaded:
@@ -69,7 +69,7 @@ def rise(model: backlit.Model) -> pb.ExplainRequest:
 
 
 def batch(model: backlit.Model) -> pb.ExplainRequest:
-    """A question that is one long run."""
+    """A question of many images, which go in several runs."""
     return pb.ExplainRequest(question=pb.Question(model=model.digest), inputs={"": to_tensor(images(MANY))})
 
 
