@@ -18,7 +18,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from backlit_proto import backlit_pb2 as pb
@@ -133,10 +133,9 @@ class Store:
     def sound(self, digest: str) -> bool:
         """Whether the model is here and its bytes are right: then nothing needs to be uploaded."""
         names.check_digest(digest)
-        try:
+        with suppress(CorruptModel, UnknownModel):
             return self.has(digest) and bool(self.verify(digest))
-        except (CorruptModel, UnknownModel):
-            return False
+        return False
 
     def committed(self, digest: str) -> int:
         """How many bytes of this upload are here."""

@@ -8,6 +8,7 @@ import numpy as np
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError, revive
 from backlit_proto.tensors import tensors_in, to_array
+from backlit_server.workers.channel import Frame, Kind
 from backlit_server.workers.memory import Blob
 from backlit_server.workers.terms import Terms, packed, unpacked
 
@@ -32,6 +33,11 @@ def attach_question(body: bytes, blobs: Sequence[Blob]) -> tuple[Terms, pb.Expla
 def detach_answer(response: pb.ExplainResponse, heatmaps: Sequence[np.ndarray]) -> tuple[bytes, list[memoryview]]:
     """The response, serialised, and the bytes of its heatmaps."""
     return response.SerializeToString(), [np.ascontiguousarray(h).reshape(-1).view(np.uint8).data for h in heatmaps]
+
+
+def answered(question: int, response: pb.ExplainResponse, heatmaps: Sequence[np.ndarray]) -> Frame:
+    """The frame that hands an answer to the front."""
+    return Frame(Kind.ANSWER, question, *detach_answer(response, heatmaps))
 
 
 def attach_answer(body: bytes, blobs: Sequence[Blob]) -> pb.ExplainResponse:

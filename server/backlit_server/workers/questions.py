@@ -11,7 +11,7 @@ from backlit_server.story import ENCODE, QUEUE, Story, packed
 from backlit_server.workers.answering import Answer, Engine, Pass
 from backlit_server.workers.channel import Frame, Kind
 from backlit_server.workers.figures import figures
-from backlit_server.workers.messages import attach_question, detach_answer
+from backlit_server.workers.messages import answered, attach_question
 from backlit_server.workers.refusals import failed
 from backlit_server.workers.sharing import first, full, images, together
 from backlit_server.workers.turns import Question, Turns
@@ -197,7 +197,7 @@ class Desk:
 
     def _answer(self, question: Question, answer: Answer) -> None:
         if question.number not in self._cancelled:
-            self._engine.watch.call(ENCODE, lambda: self._send(answered(question.number, answer)))
+            self._engine.watch.call(ENCODE, lambda: self._send(answered(question.number, *answer)))
             question.credit -= 1
             if not question.credit:
                 self._turns.leave(question)
@@ -249,8 +249,3 @@ class Desk:
 
     def _stop(self, frame: Frame) -> None:
         self._stopping = True
-
-
-def answered(number: int, answer: Answer) -> Frame:
-    body, blobs = detach_answer(*answer)
-    return Frame(Kind.ANSWER, number, body, blobs)
