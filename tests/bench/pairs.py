@@ -6,6 +6,7 @@ figure to quote is the median of the ratios.
 """
 
 import json
+import select
 import statistics
 import subprocess
 import sys
@@ -61,6 +62,12 @@ class Side:
         assert self._process.stdin is not None
         self._process.stdin.write(f"{times} {part}\n")
         self._process.stdin.flush()
+
+    @property
+    def answered(self) -> bool:
+        """Whether finish() need not wait."""
+        assert self._process.stdout is not None
+        return bool(select.select([self._process.stdout], [], [], 0)[0])
 
     def finish(self) -> list[float]:
         """Seconds of each run that was started."""
