@@ -42,6 +42,14 @@ async def test_the_card_comes_from_the_child(launcher, model, settings):
     assert (card.producer, card.opset) == ("card", 21)
 
 
+async def test_the_child_can_be_killed_with_its_children_and_competes_with_the_server_by_its_niceness(
+    launcher, model, settings
+):
+    """Which counts between processes of one session only."""
+    model.write_text("introduce")
+    assert (await launcher.examine(model, settings)).producer == f"sid {os.getsid(0)}, leads a group"
+
+
 async def test_an_export_is_written_whole_and_alone(launcher, model, settings, tmp_path):
     model.write_text("succeed")
     out = tmp_path / "out" / "export.onnx"

@@ -6,7 +6,7 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-NICE = 10
+NICE = 13
 
 
 def die_with_parent() -> None:
@@ -16,7 +16,7 @@ def die_with_parent() -> None:
 
 
 def give_way() -> None:
-    """Takes the processor where others leave it: a tenth of what a process of usual priority gets beside it."""
+    """Takes the processor where others leave it: a twentieth of what a process of usual priority gets beside it."""
     os.nice(NICE)
 
 

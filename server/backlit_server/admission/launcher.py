@@ -100,7 +100,9 @@ async def _run(command: Sequence[str], seconds: float) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # a process group of its own, so that all of it can be killed
+            # A group of its own, so that all of it can be killed. Not a session: Linux gives sessions equal shares of the
+            # processor (autogroup), however nice the processes in them are.
+            process_group=0,
         )
     except OSError as error:
         raise Overloaded(f"no process can be started to examine the model: {error.strerror}") from error
