@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "models"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
@@ -23,7 +24,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 import efficientnet_lite0
 from backlit_server.graph import differentiate
+from bench_explain import sides
+from goals import say
 from pairs import Side, compare
+from points import Point
 from resnet50 import resnet50
 
 SIDES = str(Path(__file__).parent / "sides.py")
@@ -49,6 +53,9 @@ def main() -> None:
         for model, cases in zip(files[:2], (PASSES + VARIANTS, PASSES), strict=True):
             for batch, rules in cases:
                 print_ratio(model, batch, rules, arguments.turns, max(2, arguments.runs // batch))
+        print("saliency of the best class in the engine")
+        for model in files[:2]:
+            print_saliency(model, arguments.turns, arguments.runs)
         print("to differentiate      nodes  of the result  seconds")
         for model in files:
             print_differentiation(model)
@@ -61,6 +68,13 @@ def print_ratio(model: Path, batch: int, rules: str, turns: int, runs: int) -> N
     ):
         pair = compare(gradient, plain, turns, runs)
     print(f"{model.stem:20} {batch:5}  {rules:11} {pair.theirs:9.2f} {pair.ours:10.2f} {pair.ratio:6.2f}", flush=True)
+
+
+def print_saliency(model: Path, turns: int, runs: int) -> None:
+    with sides(model.parent, [Point(str(model), (1, 3, 224, 224), "saliency", 1)]) as (plain, engine):
+        pair = compare(engine, plain, turns, runs)
+    print(f"{model.stem:20} {1:5}  {'saliency':11} {pair.theirs:9.2f} {pair.ours:10.2f} {pair.ratio:6.2f}", flush=True)
+    say("saliency", model.stem, pair.ratio)
 
 
 def print_differentiation(model: Path) -> None:

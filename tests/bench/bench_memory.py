@@ -31,6 +31,7 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import to_tensor
 from backlit_server.store import Store
 from bench_server import resident
+from goals import say
 from pairs import ANEW
 from real_server import real_server
 from resnet50 import Net, resnet50
@@ -75,7 +76,7 @@ def measure(file: Path, cache_gb: int) -> None:
     with tempfile.TemporaryDirectory() as store:
         engine = Engine(Path(store), "cpu", len(os.sched_getaffinity(0)), keeping=Keeping(4096, 0, cache_gb))
         digest, size, x = stored(Path(store), file), file.stat().st_size / 1e6, pictures(1, 224)
-        before = pss()
+        before, shares = pss(), {}
         for method, layer in [("score", ""), *steps(file)]:
             question = pb.Question(model=digest, method=method, layer=layer, targets=[pb.Target(top=1)])
             request = pb.ExplainRequest(question=question, inputs={"": to_tensor(x)})
@@ -83,8 +84,12 @@ def measure(file: Path, cache_gb: int) -> None:
                 list(engine.explain(request, [x]))
             after = pss()
             print(f"  {method + (f' at {layer}' if layer else ''):44} {after - before:+8.1f} MB", end="")
-            print(f"  {(after - before) / size:7.1%}", flush=True)
+            shares[method, layer] = (after - before) / size
+            print(f"  {shares[method, layer]:7.1%}", flush=True)
             before = after
+    if cache_gb:
+        for (method, layer), share in list(shares.items())[2:]:
+            say("variant", f"{file.stem} {method}{' elsewhere' if layer else ''}", share)
 
 
 def steps(file: Path) -> Iterator[tuple[str, str]]:
@@ -115,6 +120,7 @@ def round_robin(folder: Path) -> None:
     print(f"\n{MODELS} models of {file.stat().st_size / 1e6:.1f} MB, --memory {budget} MB, {CALLERS} callers:")
     print(f"  {len(taken)} questions, {len(failures)} failures, p50 {p50 * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms")
     print(f"  worker {memory:.0f} MB resident {failures[:1] or ''}", flush=True)
+    say("failures", f"p99 {p99 * 1e3:.0f} ms", len(failures))
 
 
 def asked(address: str, digests: list[str]) -> tuple[list[float], list[Exception]]:

@@ -41,6 +41,7 @@ class Point:
     classes: int = 5
     layers: Sequence[str] = ()
     profile: str = ""
+    more: Sequence[str] = ()  # methods of the same question
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -66,6 +67,7 @@ def engine(store: Path) -> Callable[[Point], Action]:
     def action(point: Point) -> Action:
         digest = stored(store, Path(point.model))
         question = pb.Question(model=digest, method=point.method, layers=point.layers, profile=point.profile)
+        question.methods.extend(point.more)
         question.parameters.update(point.parameters)
         question.targets.append(pb.Target(all=True) if point.classes == ALL else pb.Target(top=point.classes))
         request, x = pb.ExplainRequest(question=question, inputs={"": to_tensor(point.images)}), point.images

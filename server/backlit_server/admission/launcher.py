@@ -100,7 +100,7 @@ async def _run(command: Sequence[str], seconds: float) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            # A group of its own, so that all of it can be killed. Not a session: Linux gives sessions equal shares of the
+            # One of its own, so that all of it can be killed. Not a session: Linux gives sessions equal shares of the
             # processor (autogroup), however nice the processes in them are.
             process_group=0,
         )
