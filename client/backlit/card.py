@@ -184,7 +184,6 @@ def _page(card: Card) -> dict[str, list[str]]:
         "or": [f"{scores}  {scores.task}" for scores in others],
         "task": [card.scores.task, card.scores.task_reason],
         "layer": [card.default_layer or "none", card.default_layer_reason],
-        "layers": [f"{_layer_text(layer)}{' *' if layer.name == card.default_layer else ''}" for layer in card.layers],
         "head": [card.head.kind, card.head.explanation],
         "methods": [", ".join(m.method for m in card.methods if m.available) or "none"],
         "why not": [f"{m.method}: {m.why_not}" for m in card.methods if not m.available],
@@ -194,6 +193,8 @@ def _page(card: Card) -> dict[str, list[str]]:
         "runs on": [card.execution_provider],
         "file": [f"opset {card.opset}, IR {card.ir_version}, {card.parameters:,} parameters", card.producer],
         "notes": list(card.notes),
+        # Last, since there can be a hundred of them.
+        "layers": [f"{_layer_text(layer)}{' *' if layer.name == card.default_layer else ''}" for layer in card.layers],
     }
 
 

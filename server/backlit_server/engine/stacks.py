@@ -76,9 +76,9 @@ def product(head: Head, wording: Wording, ran: Ran, views: Iterator[View]) -> It
 
 def _causes(ran: Ran, row: Method, view: View, heatmaps: np.ndarray, empty: np.ndarray) -> Sequence[pb.HeatmapStatus]:
     """Why the empty ones among the maps of all classes are empty."""
-    found = [OK] * len(heatmaps)
     if not len(empty):
-        return found
+        return ()
+    found = [OK] * len(heatmaps)
     for index, why in zip(empty, causes(ran, row, rows(empty.tolist(), [view]), heatmaps[empty]), strict=True):
         found[index] = why
     return found
@@ -154,7 +154,7 @@ def _classes(stack: Stack, part: slice) -> pb.Classes:
 def stack_statuses(looked: Looked, summary: Summary, wording: Wording) -> np.ndarray:
     """As `judge`, which here looks alone at those maps that are neither fine nor all nonpositive."""
     low, high, total = summary.low, summary.high, summary.total
-    known = np.array(looked.causes if len(looked.causes) else [OK] * len(low))
+    known = np.array(looked.causes) if len(looked.causes) else np.full(len(low), OK)
     usual = np.isfinite(total) & (low < high) & (looked.guarded == 0) & (known == OK)
     statuses = np.where(high > 0, OK, pb.HEATMAP_STATUS_ALL_NONPOSITIVE).astype(np.uint8)
     odd = np.arange(len(low)) if wording.rendering.epsilon else np.flatnonzero(~usual)
