@@ -39,6 +39,8 @@ from resnet50 import Net, resnet50
 MODELS, FIT, CALLERS, ROUNDS = 100, 10, 4, 2
 SIDE = 96  # pixels, of the models in the round robin
 LAYERS = 2  # besides the default one
+FURTHER = ("layer-cam", "hires-cam", "grad-cam++", "xgrad-cam", "gradient-x-input", "guided-backprop")
+"""Methods whose layer is open already, by another method."""
 
 
 def main() -> None:
@@ -88,8 +90,8 @@ def measure(file: Path, cache_gb: int) -> None:
             print(f"  {shares[method, layer]:7.1%}", flush=True)
             before = after
     if cache_gb:
-        for (method, layer), share in list(shares.items())[2:]:
-            say("variant", f"{file.stem} {method}{' elsewhere' if layer else ''}", share)
+        for method in FURTHER:
+            say("variant", f"{file.stem.split()[0]}, {method}", shares[method, ""])
 
 
 def steps(file: Path) -> Iterator[tuple[str, str]]:
