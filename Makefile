@@ -19,7 +19,7 @@ demo: $(READY) ## upload a real classifier to a real server, explain two photogr
 gallery: $(READY) ## ask every method about two classes in one picture, write the sheet to docs/gallery.png
 	$(BIN)/python models/gallery.py
 
-test: $(READY) ## the tests, in about a minute
+test: $(READY) ## the tests, in a few minutes
 	$(BIN)/python -m pytest -n 2 -m "not slow and not docker and not gpu"
 
 test-all: $(READY_TO_LINT) ## every test: slow ones, those of the image (as root, with buildah), those of a GPU
