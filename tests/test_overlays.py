@@ -222,6 +222,25 @@ def test_the_box_of_a_detector_is_drawn_around_what_it_found(by, corners):
     np.testing.assert_array_equal(drawn[25:45, 45:75], 128)
 
 
+ROWS = {
+    "two methods of two classes": ([("a", 1), ("a", 2), ("b", 1), ("b", 2)], (2, 2)),
+    "two classes by three methods": ([(m, k) for k in (1, 2) for m in "abc"], (2, 3)),
+    "five methods of one class": ([(m, 1) for m in "abcde"], (2, 3)),
+    "one method of five classes": ([("a", k) for k in range(5)], (2, 3)),
+    "one map": ([("a", 1)], (1, 1)),
+}
+
+
+@pytest.mark.parametrize(("asked", "expected"), ROWS.values(), ids=ROWS.keys())
+def test_what_belongs_together_makes_a_row(asked, expected):
+    one = explained(np.eye(3, dtype=np.float32))
+    maps = [replace(one, method=method, target=target) for method, target in asked]
+    rows, columns = (
+        overlay(np.zeros((10, 10, 3), np.uint8), maps).axes[0].get_subplotspec().get_gridspec().get_geometry()
+    )
+    assert (rows, columns - 1) == expected
+
+
 def test_a_long_title_has_room_above_its_picture():
     photo = np.zeros((100, 100, 3), np.uint8)
     long = explained(np.eye(3, dtype=np.float32), target=None, name="", description="the mean of what it is " * 8)

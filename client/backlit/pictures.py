@@ -9,6 +9,8 @@ import io
 import math
 import textwrap
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from os import PathLike
 from pathlib import Path
 
@@ -52,7 +54,7 @@ def overlay(
     `colors` is any of matplotlib's colour maps; `share` as in blend.
     """
     photo = load(picture)
-    beside = max(1, min(COLUMNS - 1, len(explanations)))
+    beside = _beside(explanations)
     rows = max(1, math.ceil(len(explanations) / beside))
     lines = max((wrapped(title(e)).count("\n") + 1 for e in explanations), default=1)
     tall = min(max(photo.shape[0] / photo.shape[1], 0.5), 2.0) * TILE + TITLE + LINE * lines
@@ -64,6 +66,16 @@ def overlay(
     for axis, explanation in zip(axes[:, 1:].ravel(), explanations, strict=False):
         _show(axis, blend(photo, explanation, input_size=input_size, colors=colors, share=share), title(explanation))
     return figure
+
+
+def _beside(explanations: Sequence[Explanation]) -> int:
+    """How many overlays make a row: those of one method or of one target, where that is as many each time."""
+    most = max(1, min(COLUMNS - 1, len(explanations)))
+    for shared in (attrgetter("method"), attrgetter("target")):
+        lengths = {len(list(some)) for _, some in groupby(explanations, shared)}
+        if len(lengths) == 1 and 1 < max(lengths) <= most:
+            return max(lengths)
+    return most
 
 
 def blend(
