@@ -81,6 +81,160 @@ def test_what_the_server_makes_of_a_spot_is_placed_back_on_the_spot(by):
 
 def centroid(heat: np.ndarray) -> tuple[float, float]:
     """The middle of the heat, in coordinates where pixel 0 spans 0 to 1."""
+    rows, columns = np.average(np.indices(heat.shape).reshape(2, -1), axis=1, weights=heat.ravel())
+    return rows + 0.5, columns + 0.5
+
+
+def test_between_two_cells_the_heat_is_between_theirs():
+    placed = place(np.array([[0, 1]]), Box(0, 0, 4, 8), (4, 8))
+    np.testing.assert_allclose(placed[0], [0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1], atol=1e-6)
+
+
+def test_what_the_model_did_not_see_has_no_heat():
+    placed = place(np.ones((5, 5), np.float32), seen((200, 300), CROP), (200, 300))
+    assert np.isnan(placed[:, :50]).all()
+    assert np.isnan(placed[:, 250:]).all()
+    np.testing.assert_allclose(placed[:, 50:250], 1, rtol=1e-6)
+
+
+def explained(heatmap: np.ndarray, by: Preprocessing | None = None, **changes) -> Explanation:
+    told = {"target": 281, "name": "tabby", "status": "OK"} | changes
+    provenance = Provenance(
+        model_digest="",
+        graph_digest="",
+        execution_provider="",
+        versions={},
+        parameters={},
+        profile="paper",
+        steps=told.pop("steps", ()),
+        forward_passes=1.0,
+        backward_passes=0.0,
+        head_passes=1.0,
+        preprocessing=by,
+        preprocessing_assumed=False,
+        arithmetic=Arithmetic(False, ()),
+        device="cpu",
+        execution=Execution("single", False, False, ""),
+    )
+    return Explanation(
+        heatmap=heatmap,
+        image=0,
+        method="grad-cam",
+        layer="l",
+        score=8.25,
+        output=0.5,
+        note="",
+        provenance=provenance,
+        **told,
+    )
+
+
+def test_only_the_hot_part_of_a_photo_changes_and_the_unseen_part_is_dimmed():
+    photo = np.full((100, 200, 3), 128, np.uint8)
+    heatmap = np.zeros((5, 5), np.float32)
+    heatmap[2, 2] = 1
+    drawn = blend(photo, explained(heatmap, CROP)).astype(int)
+    assert abs(drawn[50, 100] - 128).max() > 60
+    np.testing.assert_array_equal(drawn[5:15, 55:145], 128)
+    assert (drawn[:, :50] < 128).all()
+
+
+def test_a_few_outliers_of_a_fine_map_do_not_leave_the_rest_in_the_dark():
+    photo = np.full((100, 100, 3), 128, np.uint8)
+    fine = np.zeros((100, 100), np.float32)
+    fine[:, 50:] = 1
+    fine[0, 0] = 1000
+    drawn = blend(photo, explained(fine)).astype(int)
+    assert abs(drawn[50, 75] - 128).max() > 60
+    coarse = np.array([[1000.0, 1], [0, 1]], np.float32)
+    assert abs(blend(photo, explained(coarse)).astype(int)[99, 99] - 128).max() < 5
+
+
+def test_of_a_map_that_is_positive_everywhere_the_smallest_value_is_cold():
+    photo = np.full((100, 100, 3), 128, np.uint8)
+    drawn = blend(photo, explained(np.array([[5.0, 5.0], [5.0, 6.0]], np.float32))).astype(int)
+    np.testing.assert_array_equal(drawn[10, 10], 128)
+    assert abs(drawn[90, 90] - 128).max() > 60
+
+
+def test_a_fine_map_with_signs_is_red_for_the_target_and_blue_against_it():
+    photo = np.full((100, 100, 3), 128, np.uint8)
+    fine = np.zeros((100, 100), np.float32)
+    fine[:, :40], fine[:, 60:] = -2, 2
+    drawn = blend(photo, explained(fine)).astype(int)
+    assert drawn[50, 20, 2] > drawn[50, 20, 0] + 100
+    assert drawn[50, 80, 0] > drawn[50, 80, 2] + 100
+    assert len({*drawn[50, 50].tolist()}) == 1
+    np.testing.assert_array_equal(blend(photo, explained(-fine))[:, ::-1], drawn)
+
+
+@pytest.mark.parametrize(
+    ("changes", "lowest"), [({"steps": ("resize 100x100 bilinear",)}, -2.0), ({}, -0.001)], ids=["enlarged", "rounding"]
+)
+def test_regions_are_drawn_by_what_speaks_for_the_target_however_large_they_come(changes, lowest):
+    photo = np.full((100, 100, 3), 128, np.uint8)
+    heatmap = np.full((100, 100), lowest, np.float32)
+    heatmap[:50] = 1
+    drawn = blend(photo, explained(heatmap, **changes)).astype(int)
+    np.testing.assert_array_equal(drawn[75], 128)
+    assert abs(drawn[25] - 128).max() > 60
+
+
+def test_scores_cover_nothing_and_of_channels_the_mean_is_drawn_and_told():
+    photo = np.full((20, 20, 3), 128, np.uint8)
+    scores = explained(np.arange(5, dtype=np.float32).reshape(5, 1, 1))
+    np.testing.assert_array_equal(blend(photo, scores), photo)
+    channels = np.zeros((2, 2, 2), np.float32)
+    channels[0, 0, 0], channels[1, 0, 1] = 3, 3
+    drawn = blend(photo, explained(channels)).astype(int)
+    np.testing.assert_array_equal(drawn[0, 0], drawn[0, -1])
+    assert "mean of 2 channels" in title(explained(channels))
+    assert "mean" not in title(scores)
+
+
+@pytest.mark.parametrize("heatmap", [np.full((3, 3), -1.0), np.zeros((3, 3)), np.zeros((2, 3, 3))])
+def test_a_map_without_anything_positive_leaves_the_photo_as_it_is(heatmap):
+    photo = np.random.default_rng(0).integers(0, 256, (30, 30, 3), np.uint8)
+    np.testing.assert_array_equal(blend(photo, explained(heatmap.astype(np.float32))), photo)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "grad-cam: tabby (8.25)"),
+        ({"name": ""}, "grad-cam: class 281 (8.25)"),
+        ({"name": "", "target": None}, "grad-cam: seed (8.25)"),
+        ({"status": "ALL_NONPOSITIVE"}, "grad-cam: tabby (8.25)\nall nonpositive"),
+    ],
+)
+def test_a_title_names_method_class_and_score_and_what_to_be_wary_of(changes, said):
+    assert title(explained(np.ones((2, 2)), **changes)) == said
+
+
+@pytest.mark.parametrize(("by", "corners"), [(STRETCH, (40, 20, 80, 50)), (None, (20, 20, 40, 50))])
+def test_the_box_of_a_detector_is_drawn_around_what_it_found(by, corners):
+    """In pixels of the picture that was sent; of an input that the caller prepared, at the size of the photo."""
+    photo = np.full((100, 200, 3), 128, np.uint8)
+    found = DetectedBox(0, corners, 0.0, "xyxy-pixels", False)
+    drawn = blend(photo, explained(np.zeros((3, 3), np.float32), by, detection=found), input_size=(100, 100))
+    rows, columns = np.nonzero((drawn == 255).all(-1))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 50, 40, 80)
+    np.testing.assert_array_equal(drawn[25:45, 45:75], 128)
+
+
+ROWS = {
+    "two methods of two classes": ([("a", 1), ("a", 2), ("b", 1), ("b", 2)], (2, 2)),
+    "two classes by three methods": ([(m, k) for k in (1, 2) for m in "abc"], (2, 3)),
+    "five methods of one class": ([(m, 1) for m in "abcde"], (2, 3)),
+    "one method of five classes": ([("a", k) for k in range(5)], (2, 3)),
+    "one map": ([("a", 1)], (1, 1)),
+}
+
+
+@pytest.mark.parametrize(("asked", "expected"), ROWS.values(), ids=ROWS.keys())
+def test_what_belongs_together_makes_a_row(asked, expected):
+    one = explained(np.eye(3, dtype=np.float32))
+    maps = [replace(one, method=method, target=target) for method, target in asked]
     spec = overlay(np.zeros((10, 10, 3), np.uint8), maps).axes[0].get_subplotspec()
     assert spec is not None
     rows, columns = spec.get_gridspec().get_geometry()
