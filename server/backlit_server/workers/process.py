@@ -27,6 +27,7 @@ from backlit_server.workers.terms import Terms
 
 START_SECONDS = 120  # CUDA takes tens of seconds to wake up on a cold machine
 CAUSE_SECONDS = 0.03  # callers hear of a death within 50 ms, with its cause if that is known by then
+START_CAUSE_SECONDS = 2  # before it was ready nobody has asked it anything, and its cause may take its time
 RELAY_SECONDS = 1
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ class WorkerProcess:
         except TimeoutError:
             raise ServerUnavailable(f"a worker was not ready after {START_SECONDS} s") from None
         except EOFError:
-            await self.kill()
+            await self.kill(START_CAUSE_SECONDS)
             raise ServerUnavailable(f"a worker ended before it was ready ({self.cause})") from None
         if frame.kind is Kind.FAIL:
             raise unpack_refusal(frame.body)
@@ -159,10 +160,10 @@ class WorkerProcess:
             arrivals.put_nowait(loss())
         self._questions.clear()
 
-    async def kill(self) -> None:
-        """Ends the process unless it ends by itself at once; returns soon, whether or not it has ended."""
+    async def kill(self, patience: float = CAUSE_SECONDS) -> None:
+        """Ends the process unless it ends by itself within so many seconds; returns whether or not it has ended."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._child.wait(), CAUSE_SECONDS)
+            await asyncio.wait_for(self._child.wait(), patience)
         if self._child.returncode is None:
             # Not child.kill(): it may take away the exit status that asyncio is waiting for.
             with contextlib.suppress(ProcessLookupError):
