@@ -50,7 +50,7 @@ RIVALS = (
     Rival("forward", "torchvision", (1, 8), Point("", (), "score", 1), same=False),
     Rival("pytorch-grad-cam", "pytorch_grad_cam", (1, 8), Point("", (), classes=1, profile="pytorch-grad-cam")),
     Rival("captum", "captum", (1, 8), Point("", (), classes=1, profile="captum")),
-    Rival("openvino-xai", "openvino_xai", (1, 8), Point("", (), "recipro-cam", 1), same=False),
+    Rival("openvino-xai", "openvino_xai", (1,), Point("", (), "recipro-cam", 1), same=False),
     Rival("dianna", "dianna", (1,), Point("", (), "rise", 1, parameters={"masks": MASKS}), turns=2, same=False),
 )
 NOT_MEASURED = {

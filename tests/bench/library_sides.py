@@ -89,7 +89,7 @@ def captum(model: Path, batch: int) -> Action:
 
 
 def openvino_xai(model: Path, batch: int) -> Action:
-    """Recipro-CAM in the model's graph, of all classes, which it cannot do without; raw maps, as they come."""
+    """Recipro-CAM in the model's graph: of all classes, which it cannot do without, and of one image at a time."""
     import openvino_xai as xai  # pyright: ignore[reportMissingImports]
     from openvino_xai.explainer import ExplainMode  # pyright: ignore[reportMissingImports]
 
