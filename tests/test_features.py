@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backlit_proto import backlit_pb2 as pb
+from backlit_proto.tensors import to_tensor
 from backlit_server.engine.budget import Budget
 from backlit_server.engine.engine import Engine
 from backlit_server.engine.features import FEATURES, Features
@@ -63,6 +65,17 @@ def test_the_answer_says_so_and_counts_the_passes_that_the_method_takes(engine, 
     told = [responses(engine, digest, x, method, [0])[-1][0].provenance for method in ("grad-cam", "layer-cam")]
     assert [one.forward_pass_reused for one in told] == [False, True]
     assert [one.forward_passes for one in told] == [1, 1]
+
+
+def test_of_several_methods_each_tells_of_its_own_forward_pass(engine, digest):
+    x = images(1)
+    ask(engine, digest, x, "grad-cam", [0])
+    methods = ("grad-cam", "saliency", "layer-cam")
+    question = pb.Question(model=digest, method=methods[0], methods=methods[1:], targets=[pb.Target(class_index=0)])
+    request = pb.ExplainRequest(question=question, inputs={"": to_tensor(x)})
+    answers = [said[0] for said in engine.explain(request, [x]) if isinstance(said, tuple)]
+    told = {one.explanations[0].method: one.provenance.forward_pass_reused for one in answers}
+    assert told == {"grad-cam": True, "saliency": False, "layer-cam": True}
 
 
 def altered(x: np.ndarray, place: int) -> np.ndarray:

@@ -32,9 +32,9 @@ class Features:
 
     def remember(self, owner: str, graph: str, feeds: Mapping[str, np.ndarray], made: Tensors) -> None:
         """Keeps what was made; too much of it for its share of the budget is not worth keeping."""
-        arrays = {name: _apart(array) for name, array in made.items()}
-        nbytes = sum(array.nbytes for array in (*feeds.values(), *arrays.values()))
+        nbytes = sum(array.nbytes for array in (*feeds.values(), *made.values()))
         if 2 * nbytes <= self._budget.share(FEATURES):
+            arrays = {name: _apart(array) for name, array in made.items()}
             self._budget.keep(_key(owner, graph, feeds), (feeds, arrays), Size(nbytes))
 
 

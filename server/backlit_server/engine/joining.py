@@ -30,7 +30,7 @@ class Pass:
     """A forward pass of some images by the model of a digest, the `owner`, and what came of it.
 
     Whoever drives the question may have it made in one run with others of its kind; what nobody has made is made when
-    it is first asked for.
+    it is first asked for. `reused`: an earlier question had made it.
     """
 
     owner: str
@@ -38,6 +38,7 @@ class Pass:
     session: Session
     feeds: Mapping[str, np.ndarray]
     made: Tensors | None = None
+    reused: bool = False
 
     @property
     def images(self) -> int:
@@ -65,8 +66,8 @@ class Pass:
 class Run:
     """The inputs of some images, and the forward passes that are made of them, which several methods share.
 
-    `first` is the index of the first image in the question, `frames` those of all its images. `reused`: the last pass
-    that was needed is an earlier question's. `waiting`: what one head found for later methods.
+    `first` is the index of the first image in the question, `frames` those of all its images. `waiting`: what one head
+    found for later methods.
     """
 
     model: OpenModel
@@ -77,7 +78,6 @@ class Run:
     features: Features
     passes: dict[str, Pass] = field(default_factory=dict)
     made: dict[str, Tensors] = field(default_factory=dict)
-    reused: bool = False
     waiting: dict[Wording, list[Looked]] = field(default_factory=dict)
 
     def frame(self, image: int) -> Frame:
@@ -86,19 +86,20 @@ class Run:
 
     def needing(self, session: Session) -> Iterator[Pass]:
         """The pass, for whoever may make it together with others; nothing where it has been made before."""
-        if session.digest not in self.passes:
-            known = self.features.found(self.owner, session.digest, self.feeds)
-            self.reused = known is not None
-            wanted = self.passes[session.digest] = Pass(self.owner, self.model, session, self.feeds, known)
-            if known is None:
+        digest = session.digest
+        if digest not in self.passes:
+            known = self.features.found(self.owner, digest, self.feeds)
+            wanted = self.passes[digest] = Pass(self.owner, self.model, session, self.feeds, known, known is not None)
+            if not wanted.reused:
                 yield wanted
 
     def forward(self, session: Session) -> Tensors:
         """All tensors of a forward pass, the inputs among them; one that an earlier question made is not run again."""
         digest = session.digest
         if digest not in self.made:
-            tensors = self.passes[digest].tensors()
-            if not self.reused:
+            one = self.passes[digest]
+            tensors = one.tensors()
+            if not one.reused:
                 self.features.remember(self.owner, digest, self.feeds, tensors)
             self.made[digest] = self.feeds | tensors
         return self.made[digest]
