@@ -1,6 +1,7 @@
 """A server whose workers and admission are a few lines, and what its callers need."""
 
 import asyncio
+import functools
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+import waiting
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto import backlit_pb2_grpc as services
 from backlit_proto.errors import (
@@ -216,10 +218,7 @@ async def collected(call) -> list:
     return [response async for response in call]
 
 
-async def until(condition) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not condition():
-            await asyncio.sleep(0.005)
+until = functools.partial(waiting.until, seconds=SECONDS)
 
 
 def question(model: str = "demo", **told) -> pb.ExplainRequest:

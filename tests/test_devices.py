@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from backlit_proto.tensors import to_array
 from backlit_server.command_line import read_command
 from backlit_server.execution import Execution
 from backlit_server.workers.pool import Pool
+from waiting import WAIT, until
 
-WAIT = 10  # seconds before a test that waits for something gives up
 TOY, SLOW = "ToyExecutionProvider", "SlowExecutionProvider"
 
 
@@ -40,12 +40,6 @@ async def answered(pool: Pool, method: str) -> np.ndarray:
         asked = pb.ExplainRequest(question=pb.Question(method=method))
         (found,) = [to_array(answer.explanations[0].heatmap) async for answer in pool.explain(asked)]
         return found
-
-
-async def eventually(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(WAIT):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def standing(pool: Pool) -> list[tuple[str, str, bool]]:
@@ -80,7 +74,7 @@ async def test_when_a_device_disappears_its_callers_are_told_and_the_others_serv
     async with running(tmp_path, "lives_with_its_device", "--device", "cuda:0,cuda:1") as pool:
         with pytest.raises(WorkerLost, match=r"the worker of device cuda:0 died \(exit status 4\)"):
             await answered(pool, "lose")
-        await eventually(lambda: pool.devices[0].note)
+        await until(lambda: pool.devices[0].note)
         other = {int(await answered(pool, "pid")) for _ in range(5)}
         assert len(other) == 1, "nobody is sent to the device that is gone"
         assert standing(pool) == [("cuda:0", TOY, False), ("cuda:1", TOY, True)]
@@ -91,9 +85,9 @@ async def test_a_device_that_is_back_is_asked_again(tmp_path: Path):
     async with running(tmp_path, "lives_with_its_device", "--device", "cuda:0,cuda:1") as pool:
         with pytest.raises(WorkerLost):
             await answered(pool, "lose")
-        await eventually(lambda: pool.devices[0].note)
+        await until(lambda: pool.devices[0].note)
         (tmp_path / "lost-cuda:0").unlink()
-        await eventually(lambda: pool.devices[0].ready)
+        await until(lambda: pool.devices[0].ready)
         assert pool.devices[0].note == ""
 
 
@@ -101,10 +95,10 @@ async def test_a_worker_that_comes_back_on_another_provider_is_asked_last(tmp_pa
     async with running(tmp_path, "falls_back", "--device", "cuda:0,cuda:1") as pool:
         with pytest.raises(WorkerLost):
             await answered(pool, "lose")
-        await eventually(lambda: pool.devices[0].ready)
+        await until(lambda: pool.devices[0].ready)
         assert standing(pool) == [("cuda:0", SLOW, True), ("cuda:1", TOY, True)]
         assert pool.devices[0].note == f"it came back on {SLOW} after {TOY}: others are asked first"
         before = {int(await answered(pool, "pid")) for _ in range(5)}
         os.kill(before.pop(), signal.SIGKILL)
-        await eventually(lambda: not pool.devices[1].ready)
+        await until(lambda: not pool.devices[1].ready)
         assert int(await answered(pool, "pid")) not in before, "better slowly than not at all"

@@ -36,7 +36,8 @@ from preparing import prepared
 from real_models import CLASSIFIERS, feeds
 from real_server import real_server
 from test_every_model import FEW, repeated
-from test_pool import children, eventually
+from test_pool import children
+from waiting import until
 
 pytestmark = pytest.mark.gpu
 
@@ -263,9 +264,9 @@ async def test_two_workers_share_a_device_and_one_that_dies_comes_back_on_it(sha
     await pool.start()
     assert [one.provider for one in pool.devices] == [PROVIDER] * 2
     os.kill(min(children()), 9)
-    await eventually(lambda: not all(one.ready for one in pool.devices))
+    await until(lambda: not all(one.ready for one in pool.devices))
     assert await answered() == PROVIDER, "the other one answers meanwhile"
-    await eventually(lambda: all(one.ready for one in pool.devices))
+    await until(lambda: all(one.ready for one in pool.devices))
     assert [(one.provider, one.note) for one in pool.devices] == [(PROVIDER, "")] * 2
     await pool.stop(1)
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +25,7 @@ from backlit_server.workers.memory import KEPT_FILES
 from backlit_server.workers.pool import Pool
 from backlit_server.workers.terms import Terms
 from backlit_server.workers.turns import CREDIT
-
-WAIT = 10
+from waiting import WAIT, until
 
 
 @pytest.fixture(autouse=True)
@@ -71,12 +70,6 @@ async def number(pool: Pool, method: str) -> int:
     return int(answer)
 
 
-async def eventually(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(WAIT):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 def children() -> set[int]:
     tasks = Path("/proc/self/task").glob("*/children")
     return {int(pid) for task in tasks for pid in task.read_text().split()}
@@ -94,7 +87,7 @@ def held() -> tuple[int, int]:
 async def no_more_than(before: tuple[int, int]) -> None:
     """Waits a little: the thread with which asyncio waits for a child may end a moment after the child."""
     assert children() == set()
-    await eventually(lambda: all(now <= then for now, then in zip(held(), before, strict=True)))
+    await until(lambda: all(now <= then for now, then in zip(held(), before, strict=True)))
 
 
 def shared_maps(pid: int | str = "self") -> int:
@@ -125,7 +118,7 @@ async def test_a_worker_tells_what_it_holds_whatever_it_is_at_and_is_missed_when
         assert found[("backlit_worker_resident_bytes",)] > 1 << 20
         (worker,) = children()
         os.kill(worker, signal.SIGKILL)
-        await eventually(lambda: not pool.devices[0].ready)
+        await until(lambda: not pool.devices[0].ready)
         ((device, rows),) = await pool.figures()
         assert [name for name, *_ in rows] == ["backlit_worker_questions"]
 
@@ -228,12 +221,6 @@ async def test_leaving_frees_the_worker(pool, method):
     before, after = await number(pool, "steps"), await number(pool, "steps")
     assert after == before + 1, "somebody is still at work"
     assert await number(pool, "pid") == pid
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT):
-        while not holds():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_worker_that_does_not_let_go_of_a_question_is_replaced(settings, caplog):
@@ -339,8 +326,8 @@ async def test_500_questions_leave_nothing_behind(settings):
         async with aclosing(pool.explain(question("many", x, answers=1000))) as stream:
             await anext(stream)
     # Answers to a caller who left may still be arriving, a descriptor each.
-    await eventually(lambda: descriptors() <= before + KEPT_FILES)
-    await eventually(lambda: descriptors(pid) <= worker_before + KEPT_FILES)
+    await until(lambda: descriptors() <= before + KEPT_FILES)
+    await until(lambda: descriptors(pid) <= worker_before + KEPT_FILES)
     assert shared_maps() == shared_maps(pid) == 0
     await pool.stop(WAIT)
     await no_more_than(before_all)
@@ -390,7 +377,7 @@ async def test_a_start_that_is_given_up_leaves_nothing(settings):
     before = held()
     pool = Pool(settings, devices=("cpu", "cpu"), engine="toy_engines:Toy")
     starting = asyncio.create_task(pool.start())
-    await eventually(lambda: len(children()) == 2)
+    await until(lambda: len(children()) == 2)
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
@@ -401,11 +388,11 @@ async def test_while_the_worker_cannot_start_again_questions_are_refused_and_the
     pool = Pool(settings, engine="toy_engines:starts_once")
     await pool.start()
     os.kill(await number(pool, "pid"), signal.SIGKILL)
-    await eventually(lambda: not pool.devices[0].ready)
+    await until(lambda: not pool.devices[0].ready)
     with pytest.raises(WorkerLost, match="does not start; ask again later"):
         await answers(pool, question("echo"))
     (settings.store / "broken").unlink()
-    await eventually(lambda: pool.devices[0].ready)
+    await until(lambda: pool.devices[0].ready)
     assert await number(pool, "pid")
     await pool.stop(WAIT)
 
@@ -414,7 +401,7 @@ async def test_stopping_while_the_worker_cannot_start_again_ends_the_attempts(se
     pool = Pool(settings, engine="toy_engines:starts_once")
     await pool.start()
     os.kill(await number(pool, "pid"), signal.SIGKILL)
-    await eventually(lambda: not pool.devices[0].ready)
+    await until(lambda: not pool.devices[0].ready)
     waiting = asyncio.create_task(answers(pool, question("echo")))
     await pool.stop(WAIT)
     with pytest.raises(BacklitError):
@@ -425,7 +412,7 @@ async def test_stopping_while_the_worker_cannot_start_again_ends_the_attempts(se
 async def test_what_a_worker_prints_is_logged_without_control_characters(pool, caplog):
     caplog.set_level(logging.INFO, "backlit_server.worker")
     await answers(pool, question("shout"))
-    await eventually(lambda: len(caplog.records) >= 2)
+    await until(lambda: len(caplog.records) >= 2)
     lines = [(record.name, record.levelname, record.getMessage()) for record in caplog.records]
     assert ("backlit_server.worker", "INFO", r"on stdout \x1b[31mred\r") in lines
     assert ("backlit_server.worker", "WARNING", "on stderr") in lines
@@ -434,7 +421,7 @@ async def test_what_a_worker_prints_is_logged_without_control_characters(pool, c
 async def test_an_engines_defect_is_in_the_log_with_its_traceback(pool, caplog):
     with pytest.raises(InternalError):
         await answers(pool, question("fail"))
-    await eventually(lambda: "ZeroDivisionError: a secret of the house" in caplog.text)
+    await until(lambda: "ZeroDivisionError: a secret of the house" in caplog.text)
     assert {record.levelname for record in caplog.records} == {"ERROR"}
 
 
