@@ -22,13 +22,9 @@ METHODS = (
     "cam,grad-cam,hires-cam,xgrad-cam,grad-cam++,grad-cam++:profile=torchcam,layer-cam,grad-cam-elementwise,"
     "shapley-cam,finer-cam,eigen-cam,eigen-grad-cam,kpca-cam,fem,smooth-grad-cam++,ablation-cam,recipro-cam,"
     "score-cam:most=64,full-grad,saliency,gradient-x-input,guided-backprop,deconvnet,guided-grad-cam,lrp,deep-lift,"
-    "random-cam,random-cam:seed=1,random-cam:seed=2"
+    "smooth-grad,square-grad,var-grad,integrated-gradients,expected-gradients:samples=100,occlusion,rise:masks=500,"
+    "sidu,sise,ada-sise,lime:samples=200,kernel-shap:samples=200,random-cam,random-cam:seed=1,random-cam:seed=2"
 )
-PATIENT = (
-    "grad-cam,smooth-grad,square-grad,var-grad,integrated-gradients,expected-gradients:samples=100,occlusion,"
-    "rise:masks=500,sidu,sise,ada-sise,lime:samples=200,kernel-shap:samples=200,random-cam"
-)
-FEWER = 25  # photographs for methods of hundreds of passes
 MEASURES = (
     "average-drop,increase-in-confidence,average-drop:normalisation=min-max,insertion,deletion,"
     "road:shares=[0.2,0.5,0.8],sparseness,forward-passes,seconds"
@@ -42,11 +38,6 @@ INTRODUCTION = """\
 on EfficientNet-Lite0. `random-cam` is the floor: maps with random weights. Arrows say which way is better. A number
 compares with another one only where everything in the list below the table is the same; `backlit methods` tells what
 each measure is, and by whom. Seconds are those of the machine: here one thread, beside another one that was busy.
-"""
-MANY = """\
-## Methods of hundreds of passes
-
-Over the first {count} of the photographs: these numbers compare with one another, not with those above.
 """
 PREDICTION = """\
 ## Grad-CAM++ beside LayerCAM
@@ -68,27 +59,21 @@ def main() -> None:
     parser.add_argument("pictures", type=Path, nargs="+", help="photographs, or folders of them")
     parser.add_argument("--page", type=Path, default=PAGE, help="where the page goes; default: docs/measures.md")
     parser.add_argument("--methods", default=METHODS, help="as `backlit compare` takes them; default: all in METHODS")
-    parser.add_argument("--patient", default=PATIENT, help="likewise, those of hundreds of passes; default: PATIENT")
-    parser.add_argument("--fewer", type=int, default=FEWER, help=f"photographs for these; default: {FEWER}")
     parser.add_argument("--measures", default=MEASURES, help="likewise; average-drop has to be among them")
     args = parser.parse_args()
     DEMO.mkdir(exist_ok=True)
-    pictures = expanded(args.pictures)
-    quick = compared("quick", pictures, args.methods, args.measures)
-    patient = compared("patient", pictures[: args.fewer], args.patient, args.measures) if args.patient else ""
-    drops = by_picture(json.loads((OUT / "quick" / "comparison.json").read_text("utf-8"))["values"])
-    page = [INTRODUCTION, quick, *([MANY.format(count=args.fewer), patient] if patient else []), prediction(drops)]
-    args.page.write_text("\n".join(page), "utf-8")
+    table = compared(expanded(args.pictures), args.methods, args.measures)
+    drops = by_picture(json.loads((OUT / "comparison.json").read_text("utf-8"))["values"])
+    args.page.write_text("\n".join([INTRODUCTION, table, prediction(drops)]), "utf-8")
     print(f"  -> {shown(args.page)}")
 
 
-def compared(name: str, pictures: Sequence[Path], methods: str, measures: str) -> str:
-    """The table of `backlit compare`, kept in a folder of this name."""
-    out = OUT / name
-    words = [str(built_model()), *map(str, pictures), "--preset", "efficientnet-lite", "--out", str(out)]
+def compared(pictures: Sequence[Path], methods: str, measures: str) -> str:
+    """The table of `backlit compare`."""
+    words = [str(built_model()), *map(str, pictures), "--preset", "efficientnet-lite", "--out", str(OUT)]
     if backlit(["compare", *words, "--methods", methods, "--measures", measures]):
         sys.exit(1)
-    return (out / "comparison.md").read_text("utf-8")
+    return (OUT / "comparison.md").read_text("utf-8")
 
 
 def by_picture(values: list[dict]) -> dict[str, dict[str, float]]:
