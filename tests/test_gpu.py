@@ -24,6 +24,7 @@ from backlit_server.engine import providers
 from backlit_server.engine.engine import Engine
 from backlit_server.engine.pictures import Pictures
 from backlit_server.engine.providers import CPU, CUDA
+from backlit_server.engine.resident import Held
 from backlit_server.engine.runtime import Runtime, one_thread_pool
 from backlit_server.execution import Execution
 from backlit_server.graph import ImageInput
@@ -36,6 +37,7 @@ from preparing import prepared
 from real_models import CLASSIFIERS, feeds
 from real_server import real_server
 from test_every_model import FEW, repeated
+from test_joining import answers, question
 from test_pool import children
 from waiting import until
 
@@ -79,7 +81,16 @@ def cpu(store: Path) -> Engine:
 
 
 @pytest.fixture(scope="module")
-def gpu(store: Path, device: str) -> Engine:
+def keeping_tensors(cpu: Engine) -> Iterator[None]:
+    """A CPU that plays the device keeps what goes from one session into another, as a GPU does."""
+    with pytest.MonkeyPatch.context() as patch:
+        if PROVIDER == CPU:
+            patch.setattr(providers, "KEEPING", {CPU: "cpu"})
+        yield
+
+
+@pytest.fixture(scope="module")
+def gpu(store: Path, device: str, keeping_tensors) -> Engine:
     return Engine(store, device, THREADS, keeping=FRESH)
 
 
@@ -173,6 +184,24 @@ def test_batches_of_changing_sizes_get_what_each_image_gets_alone(shared: Path, 
     for count in (1, 8, 3, 1, 8):
         found = ask(gpu, digest, images[:count], targets=[7])
         assert max(difference(ours, theirs) for (_, ours), theirs in zip(found, alone, strict=False)) <= THROUGH_LAYER
+
+
+def test_features_stay_on_the_device_until_somebody_reads_them(
+    shared: Path, cpu: Engine, store: Path, device: str, keeping_tensors, monkeypatch: pytest.MonkeyPatch
+):
+    """In a run of its own, in one that questions share, and in what a later question finds of it."""
+    engine, read = Engine(store, device, THREADS), []
+    monkeypatch.setattr(Held, "numbers", property(lambda held: read.append(held) or held.value.numpy()))
+    digest = stored(store, file_of(shared, "efficientnet-lite0"))
+    images = np.random.default_rng(2).normal(size=(4, 1, 3, 224, 224)).astype(np.float32)
+    found = [ask(engine, digest, images[0], method, [7]) for method in ("grad-cam", "layer-cam")]
+    assert read == []
+    shared_run = answers(engine, [(question(digest, "grad-cam", [7]), {"": x}) for x in images[1:]])
+    for (_, ours), (_, theirs) in zip(found[0], ask(cpu, digest, images[0], targets=[7]), strict=True):
+        assert difference(ours, theirs) <= THROUGH_LAYER
+    for x, ours in zip(images[1:], shared_run, strict=True):
+        assert isinstance(ours, list)
+        assert difference(ours[0][1], ask(cpu, digest, x, targets=[7])[0][1]) <= THROUGH_LAYER
 
 
 REPEATED = [

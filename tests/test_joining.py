@@ -43,9 +43,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     made: list[tuple[str, int]] = []
     run = Session.run
 
-    def noted(self: Session, feeds: dict[str, np.ndarray]) -> dict[str, Any]:
+    def noted(self: Session, feeds: dict[str, np.ndarray], *staying: Any) -> dict[str, Any]:
         made.append((self.digest, len(max(feeds.values(), key=np.ndim))))
-        return run(self, feeds)
+        return run(self, feeds, *staying)
 
     monkeypatch.setattr(Session, "run", noted)
     return made
@@ -211,10 +211,10 @@ def test_a_run_that_was_interrupted_says_nothing_about_the_model(engine, tmp_pat
     asked = [(question(digest, "hires-cam", [2], layer="r"), one) for one in x]
     run, interrupted = Session.run, iter([True])
 
-    def first_interrupted(self: Session, feeds: dict[str, np.ndarray]) -> dict[str, Any]:
+    def first_interrupted(self: Session, feeds: dict[str, np.ndarray], *staying: Any) -> dict[str, Any]:
         if len(next(iter(feeds.values()))) == 2 and next(interrupted, False):
             raise Interrupted
-        return run(self, feeds)
+        return run(self, feeds, *staying)
 
     monkeypatch.setattr(Session, "run", first_interrupted)
     answers(engine, asked)

@@ -2,6 +2,7 @@
 
 import logging
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -10,6 +11,7 @@ from onnx import parser
 
 from backlit_proto.errors import BadModel, BadQuestion, InternalError, Overloaded
 from backlit_server.engine import providers
+from backlit_server.engine.arenas import share_cuda_arena
 from backlit_server.engine.providers import CPU, CUDA
 from backlit_server.engine.runtime import Runtime
 from backlit_server.execution import DeviceLost, Execution
@@ -35,7 +37,20 @@ OPTIONS = [
 
 
 @pytest.fixture
-def a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+def arenas(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int, dict[str, str], int, int]]:
+    """The shared arenas that were asked for: provider, device, which, options, bytes at most, how it grows."""
+    found = []
+
+    def noted(provider: str, memory: Any, options: dict[str, str], limits: Any) -> None:
+        found.append((provider, memory.name, memory.device_id, options, limits.max_mem, limits.arena_extend_strategy))
+
+    monkeypatch.setattr(onnxruntime, "create_and_register_allocator_v2", noted)
+    share_cuda_arena.cache_clear()
+    return found
+
+
+@pytest.fixture
+def a_driver(arenas, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(providers, "driver", lambda: True)
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
 
@@ -95,6 +110,28 @@ def gpu(a_driver, monkeypatch: pytest.MonkeyPatch) -> Runtime:
 def test_a_runtime_says_which_gpu_it_has(gpu: Runtime):
     assert (gpu.device, gpu.provider) == ("cuda:1", CUDA)
     assert gpu.open(RELU).provider == CUDA
+
+
+def test_all_sessions_on_a_gpu_run_in_one_arena_that_is_bounded(gpu: Runtime, arenas, monkeypatch):
+    assert arenas == [(CUDA, "Cuda", 1, {}, 0, 1)], "as large as the GPU, and never more than is asked for"
+    asked = []
+    opened = Gpu.__init__
+
+    def noted(self: Gpu, data: bytes, options: onnxruntime.SessionOptions, **how: Any) -> None:
+        asked.append(options.get_session_config_entry("session.use_env_allocators"))
+        opened(self, data, options, **how)
+
+    monkeypatch.setattr(Gpu, "__init__", noted)
+    Runtime("cuda:2", 2, Execution(gpu_memory_mb=3)).open(RELU)
+    assert arenas[1:] == [(CUDA, "Cuda", 2, {}, 3 << 20, 1)]
+    assert set(asked) == {"1"}
+
+
+def test_a_device_that_falls_back_has_no_arena_on_a_gpu(a_driver, arenas, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Gpu)
+    monkeypatch.setattr(Gpu, "provider", CPU)
+    Runtime("cuda", 2)
+    assert arenas == []
 
 
 def test_a_runtime_that_must_have_a_gpu_refuses_the_cpu(a_driver, monkeypatch: pytest.MonkeyPatch):

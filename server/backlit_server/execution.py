@@ -17,7 +17,8 @@ class Execution:
     convolutions to 10 bits, `deterministic` asks for algorithms whose result is the same to the last bit,
     `convolution_search` says how cuDNN chooses one: "heuristic", "exhaustive", which tries them at each new shape
     (measured elsewhere at 0.6 s a shape against 2 ms, PaddleX#5057), or "default", one algorithm whatever the shape.
-    `gpu_memory_mb` bounds the arena of a session on a GPU; 0: not. `max_picture_megapixels` bounds what is decoded.
+    `gpu_memory_mb` bounds what all runs of a worker take of a GPU, without the weights of open sessions; 0: not.
+    `max_picture_megapixels` bounds what is decoded.
     """
 
     precision: str = SINGLE

@@ -79,7 +79,8 @@ class Settings:
         "how GPUs choose a convolution's algorithm: heuristic, exhaustive (tried at every new shape) or default (one "
         "for all)", one_of(HEURISTIC, EXHAUSTIVE, DEFAULT)))
     gpu_memory_mb: int = field(default=0, metadata=told(
-        "largest arena of a session on a GPU; 0: as large as the GPU", at_least(0)))
+        "most that all runs of a worker take of a GPU, beside the weights of open sessions; 0: as much as there is",
+        at_least(0)))
     threads: int = field(default=0, metadata=told(
         "threads of a worker; 0 takes the cores this process may use", at_least(0)))
     memory: int = field(default_factory=half_of_memory, metadata=told(

@@ -58,7 +58,7 @@ class Pass:
     def tensors(self) -> Tensors:
         """What the pass makes of its inputs."""
         if self.made is None:
-            self.made = self.session.forward(self.feeds, self.images)
+            self.made = self.session.forward(self.feeds, self.images, _told(self.model))
         return self.made
 
 
@@ -120,11 +120,18 @@ def run_together(passes: Sequence[Pass]) -> None:
     if not model.joins(session):
         return
     ends = list(accumulate(one.images for one in passes))
-    made = session.forward({spec.name: _joined(spec, passes) for spec in model.anatomy.inputs}, ends[-1])
+    feeds = {spec.name: _joined(spec, passes) for spec in model.anatomy.inputs}
+    made = session.forward(feeds, ends[-1], _told(model))
     if any(len(array) % ends[-1] for array in made.values()):
         return
     for one, end in zip(passes, ends, strict=True):
         one.made = {name: part_of(array, slice(end - one.images, end), ends[-1]) for name, array in made.items()}
+
+
+def _told(model: OpenModel) -> Sequence[str]:
+    """What targets read of a pass; the rest is for heads, as a rule."""
+    scores = model.anatomy.scores
+    return scores.name, *scores.beside
 
 
 def _shape(spec: Spec, array: np.ndarray) -> Hashable:

@@ -3,9 +3,7 @@
 import functools
 import hashlib
 import logging
-import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,14 +13,14 @@ import onnxruntime
 
 from backlit_proto.errors import BacklitError, BadModel, BadQuestion, InternalError, Overloaded
 from backlit_server.engine import providers
+from backlit_server.engine.arenas import Arena, share_cuda_arena, share_host_arena
 from backlit_server.engine.providers import CPU, CUDA
+from backlit_server.engine.resident import Place, Resident, can_stay, run_bound
 from backlit_server.execution import DeviceLost, Execution
 from backlit_server.story import BACKBONE, OPEN, Stopwatch
 
 QUIET = 4  # what goes wrong is raised, and told to the caller; it need not fill the log as well
 PRECISE = Execution()
-LARGE = 4 << 20  # bytes of inputs: more than one image, as a rule
-CALM = 2.0  # seconds without such
 
 Configure = Callable[[onnxruntime.SessionOptions], None]
 Loaded = Callable[[], onnxruntime.InferenceSession]
@@ -36,36 +34,8 @@ class Interrupted(Exception):
 
 @functools.cache
 def one_thread_pool(threads: int) -> None:
-    """One pool for all sessions of the process: with one each, two sessions spin against each other.
-
-    Likewise one arena: what a run has given back is there for the next one, of whatever session.
-    """
+    """One pool for all sessions of the process: with one each, two sessions spin against each other."""
     onnxruntime.set_global_thread_pool_sizes(threads, 1)
-    onnxruntime.create_and_register_allocator(_of_cpu(), None)
-
-
-class Arena:
-    """What is between runs of the memory of runs: what a large batch took is given back by a smaller one behind it.
-
-    Not by each large one: to take it anew costs a tenth of the run. And not at once: heads follow their backbone.
-    """
-
-    def __init__(self) -> None:
-        self._large = -math.inf
-        self._swollen = False
-
-    def before(self, feeds: Mapping[str, np.ndarray], options: onnxruntime.RunOptions) -> None:
-        """Tells a run to shrink the arena in its end, where it is time."""
-        if sum(array.nbytes for array in feeds.values()) > LARGE:
-            self._large, self._swollen = time.monotonic(), True
-        elif self._swollen and time.monotonic() - self._large > CALM:
-            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-            self._swollen = False
-
-
-def _of_cpu() -> onnxruntime.OrtMemoryInfo:
-    kind, what = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
-    return onnxruntime.OrtMemoryInfo("Cpu", kind, 0, what)
 
 
 class Opener(Protocol):
@@ -89,6 +59,7 @@ class Runtime:
 
     def __init__(self, device: str, threads: int, execution: Execution = PRECISE) -> None:
         one_thread_pool(threads)
+        share_host_arena()
         self.execution = execution
         self.watch = Stopwatch()
         self.provider = ""
@@ -102,7 +73,12 @@ class Runtime:
                 f"CUDA is required but sessions run on {self.provider}: check the driver and CUDA 13 with cuDNN 9 "
                 "(pip install 'backlit[gpu]'), or start with --device auto"
             )
-        self.device = f"cuda:{providers.ordinal(device)}" if self.provider == CUDA else "cpu"
+        ordinal = providers.ordinal(device)
+        self.device = f"cuda:{ordinal}" if self.provider == CUDA else "cpu"
+        if self.provider == CUDA:
+            share_cuda_arena(int(ordinal), execution.gpu_memory_mb)
+        kind = providers.KEEPING.get(self.provider)
+        self.place = Place(kind, int(ordinal)) if kind else None
 
     def open(self, model: onnx.ModelProto, folder: Path | None = None) -> "Session":
         """A session with weights of its own."""
@@ -125,14 +101,20 @@ class Runtime:
         return session
 
     def run(
-        self, session: onnxruntime.InferenceSession, outputs: Sequence[str], feeds: Mapping[str, np.ndarray]
+        self,
+        session: onnxruntime.InferenceSession,
+        outputs: Sequence[str],
+        feeds: Mapping[str, np.ndarray],
+        staying: Collection[str] = (),
     ) -> Sequence[Any]:
-        """One run, which interrupt() ends at the next node: Interrupted."""
+        """One run, which interrupt() ends at the next node: Interrupted. Outputs in `staying` are left in `place`."""
         run_options = onnxruntime.RunOptions()
         run_options.log_severity_level = QUIET
         self._arena.before(feeds, run_options)
         self._running = run_options
         try:
+            if self.place and (staying or any(isinstance(given, Resident) for given in feeds.values())):
+                return run_bound(session, outputs, feeds, run_options, self.place, staying)
             return session.run(outputs, feeds, run_options)
         except Exception as error:  # as above
             if run_options.terminate:
@@ -153,8 +135,7 @@ class Runtime:
         options.log_severity_level = QUIET
         options.add_session_config_entry("session.load_model_format", "ONNX")
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        if self._wanted == [CPU]:
-            options.add_session_config_entry("session.use_env_allocators", "1")
+        options.add_session_config_entry("session.use_env_allocators", "1")
         if folder:
             options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
         for step in steps:
@@ -202,21 +183,26 @@ class Session:
         self._runtime = runtime
         self._loaded = loaded
         session = loaded()
-        self.outputs = tuple(o.name for o in session.get_outputs())
+        made = session.get_outputs()
+        self.outputs = tuple(o.name for o in made)
+        self._stay = runtime.place is not None and all(can_stay(o.type) for o in made)
         self.inputs = tuple(i.name for i in session.get_inputs())
         self.provider: str = session.get_providers()[0]
 
-    def forward(self, feeds: Mapping[str, np.ndarray], images: int) -> dict[str, np.ndarray]:
-        """As run(), of a pass that is made for so many images."""
-        self._runtime.watch.ran(images)
-        return self.run(feeds)
+    def forward(self, feeds: Mapping[str, np.ndarray], images: int, here: Collection[str]) -> dict[str, np.ndarray]:
+        """As run(), of a pass that is made for so many images; of its outputs the host needs those that are `here`.
 
-    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        The others stay on a device that keeps them, and are arrays to whoever reads them all the same (resident.py).
+        """
+        self._runtime.watch.ran(images)
+        return self.run(feeds, [name for name in self.outputs if name not in here] if self._stay else ())
+
+    def run(self, feeds: Mapping[str, np.ndarray], staying: Collection[str] = ()) -> dict[str, np.ndarray]:
         """All outputs by name."""
         session, watch = self._loaded(), self._runtime.watch
         before = watch.to(self.stage)
         try:
-            return dict(zip(self.outputs, self._runtime.run(session, self.outputs, feeds), strict=True))
+            return dict(zip(self.outputs, self._runtime.run(session, self.outputs, feeds, staying), strict=True))
         finally:
             watch.to(before)
 

@@ -1,0 +1,256 @@
+"""What goes from one session into another stays on the device: the CPU plays one, and every bit must be the same."""
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from backlit_proto import backlit_pb2 as pb
+from backlit_server.engine import providers
+from backlit_server.engine.budget import Budget
+from backlit_server.engine.engine import Engine
+from backlit_server.engine.features import FEATURES, Features
+from backlit_server.engine.providers import CPU
+from backlit_server.engine.resident import Held, Place, Resident
+from backlit_server.engine.runtime import Interrupted, Runtime
+from backlit_server.keeping import Keeping
+from bare import ask, responses, stored
+from real_models import small
+from test_joining import answers, question
+
+rng = np.random.default_rng(83)
+FRESH = Keeping(features_mb=0)
+HERE = Place("cpu", 0)
+RELU = small("g (float[n, k] x) => (float[n, k] y) { y = Relu(x) }")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def plain(store: Path) -> Engine:
+    return Engine(store, "cpu", 2, keeping=FRESH)
+
+
+@pytest.fixture(scope="module")
+def keeping_device() -> Iterator[None]:
+    """From here on runtimes leave tensors where they are, as on a GPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(providers, "KEEPING", {CPU: "cpu"})
+        yield
+
+
+@pytest.fixture(scope="module")
+def bound(store: Path, plain: Engine, keeping_device) -> Engine:
+    return Engine(store, "cpu", 2, keeping=FRESH)
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shape of every tensor that was brought to the host."""
+    found: list[tuple[int, ...]] = []
+
+    def noted(self: Held) -> np.ndarray:
+        found.append(tuple(self.value.shape()))
+        return self.value.numpy()
+
+    monkeypatch.setattr(Held, "numbers", property(noted))
+    return found
+
+
+def the_same(ours: list[tuple[Any, np.ndarray]], theirs: list[tuple[Any, np.ndarray]]) -> None:
+    assert [told.SerializeToString() for told, _ in ours] == [told.SerializeToString() for told, _ in theirs]
+    assert [heatmap.tobytes() for _, heatmap in ours] == [heatmap.tobytes() for _, heatmap in theirs]
+
+
+SIZES = {
+    "digits40-cnn-gap": (1, 40, 40),
+    "digits40-vit-tiny": (1, 40, 40),
+    "ultraface-rfb320": (3, 240, 320),
+    "three": (3, 8, 8),
+}
+ASKED = [
+    # model, methods: formulas, forward only, many passes, the image, every layer of a transformer
+    ("digits40-cnn-gap", ("grad-cam", "grad-cam++", "cam", "fem", "ablation-cam", "smooth-grad-cam++", "saliency")),
+    ("digits40-vit-tiny", ("layer-cam", "eigen-cam", "attention-rollout")),
+    ("ultraface-rfb320", ("grad-cam",)),  # a head for each scale, which gets the rows of single images
+]
+
+
+@pytest.mark.parametrize(("name", "methods"), ASKED)
+@pytest.mark.parametrize("count", [1, 3])
+def test_maps_are_the_same_to_the_last_bit(shared: Path, plain: Engine, bound: Engine, name, methods, count: int):
+    file = shared / "models" / f"{name}.onnx"
+    digest, x = stored(plain.store, file), rng.random((count, *SIZES[name]), np.float32)
+    for method in methods:
+        the_same(ask(bound, digest, x, method, ["top3"]), ask(plain, digest, x, method, ["top3"]))
+
+
+def test_the_maps_of_all_classes_are_the_same(shared: Path, plain: Engine, bound: Engine):
+    digest = stored(plain.store, shared / "models" / "digits40-cnn-gap.onnx")
+    x = rng.random((2, 1, 40, 40), np.float32)
+    ours, theirs = (
+        [maps.tobytes() for _, (maps,) in responses(engine, digest, x, "grad-cam", [pb.Target(all=True)])]
+        for engine in (bound, plain)
+    )
+    assert ours == theirs
+
+
+def test_a_formula_reads_its_features_where_they_are(shared: Path, bound: Engine, read):
+    digest = stored(bound.store, shared / "models" / "digits40-cnn-gap.onnx")
+    x = rng.random((2, 1, 40, 40), np.float32)
+    for method in ("grad-cam", "layer-cam", "xgrad-cam"):
+        ask(bound, digest, x, method, ["top2"])
+    assert read == []
+    ask(bound, digest, x, "feature-maps")
+    assert read != [], "who shows the features has to read them"
+
+
+@pytest.mark.parametrize("name", ["digits40-cnn-gap", "three"])
+def test_questions_that_share_a_run_get_their_rows_of_it(shared: Path, plain: Engine, bound: Engine, name: str):
+    """Of one model rows begin where tensors would, of the other they do not and go by way of the host."""
+    digest = stored(plain.store, FILES[name](shared, plain.store))
+    asked = [
+        (question(digest, method, [1]), {"": rng.random((count, *SIZES[name]), np.float32)})
+        for method, count in (("grad-cam", 1), ("layer-cam", 2), ("hires-cam", 1))
+    ]
+    for ours, theirs in zip(answers(bound, asked), answers(plain, asked), strict=True):
+        assert isinstance(ours, list)
+        assert isinstance(theirs, list)
+        assert [heatmap.tobytes() for _, heatmap in ours] == [heatmap.tobytes() for _, heatmap in theirs]
+
+
+def three_channels(_: Path, folder: Path) -> Path:
+    model = small(
+        """g (float[N, 3, 8, 8] x) => (float[N, 5] y) {
+            f = Conv(x, w)
+            r = Relu(f)
+            p = GlobalAveragePool(r)
+            v = Flatten(p)
+            y = MatMul(v, d)
+        }""",
+        w=rng.normal(size=(3, 3, 3, 3)).astype(np.float32),
+        d=rng.normal(size=(3, 5)).astype(np.float32),
+    )
+    onnx.save(model, folder / "three.onnx")
+    return folder / "three.onnx"
+
+
+FILES = {"digits40-cnn-gap": lambda shared, _: shared / "models" / "digits40-cnn-gap.onnx", "three": three_channels}
+
+
+def test_a_later_question_finds_the_features_still_on_the_device(shared: Path, plain: Engine, keeping_device, read):
+    engine = Engine(plain.store, "cpu", 2)
+    digest = stored(engine.store, shared / "models" / "digits40-cnn-gap.onnx")
+    x = rng.random((2, 1, 40, 40), np.float32)
+    ask(engine, digest, x, "grad-cam", [3])
+    later = responses(engine, digest, x, "layer-cam", [3])
+    assert [response.provenance.forward_pass_reused for response, _ in later] == [True]
+    assert read == []
+    (theirs,) = [maps for _, maps in responses(plain, digest, x, "layer-cam", [3])]
+    assert [a.tobytes() for a in later[0][1]] == [b.tobytes() for b in theirs]
+
+
+def resident(array: np.ndarray) -> Any:
+    return Resident.whole(onnxruntime.OrtValue.ortvalue_from_numpy(array), HERE)
+
+
+def test_rows_of_a_run_that_others_share_are_kept_without_the_others():
+    budget = Budget(1 << 20, {FEATURES: 1 << 20})
+    features, x = Features(budget), {"x": np.zeros(2, np.float32)}
+    whole = resident(np.arange(32, dtype=np.float32).reshape(8, 4))
+    features.remember("model", "graph", x, {"f": whole, "g": whole[2:3]})
+    assert budget.used == 8 + 128 + 16
+    kept = features.found("model", "graph", x)
+    assert kept is not None
+    assert kept["f"] is whole
+    assert isinstance(kept["g"], np.ndarray)
+    np.testing.assert_array_equal(kept["g"], [[8, 9, 10, 11]])
+
+
+ARRAY = rng.normal(size=(6, 3, 2)).astype(np.float32)
+USES = {
+    "rows": lambda a: a[1:4],
+    "rows of rows": lambda a: a[1:][1:-1],
+    "no rows": lambda a: a[4:2],
+    "every other row": lambda a: a[::2],
+    "a row": lambda a: a[-1],
+    "a place": lambda a: a[:, 1, 0],
+    "a new axis": lambda a: a[None],
+    "all": lambda a: a[...],
+    "chosen": lambda a: a[[0, 3]],
+    "sizes": lambda a: np.array([a.ndim, a.size, a.nbytes, len(a), *a.shape]),
+    "sum": lambda a: a.sum((1, 2)),
+    "turned": lambda a: a.transpose(0, 2, 1).reshape(6, -1),
+    "arithmetic": lambda a: -(a[2:] * 2 - 1) / a[:4] ** 2,
+    "compared": lambda a: (a > 0) & (np.float32(1) > a),
+    "a function": lambda a: np.maximum(np.abs(a), 0.5),
+    "joined": lambda a: np.concatenate([a[:1], a[3:]]),
+    "repeated": lambda a: np.repeat(a[None], 2, 0),
+    "in double precision": lambda a: np.asarray(a, np.float64),
+    "copied": lambda a: a.copy(),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_resident_is_the_array_it_is(use: str):
+    ours, theirs = USES[use](resident(ARRAY)), USES[use](ARRAY)
+    assert (np.asarray(ours).dtype, np.shape(ours)) == (theirs.dtype, theirs.shape)
+    assert np.asarray(ours).tobytes() == theirs.tobytes()
+
+
+def test_what_a_session_left_outlives_it(keeping_device):
+    session = Runtime("cpu", 2).open(RELU)
+    left = session.forward({"x": ARRAY[0]}, 1, here=())["y"]
+    del session
+    gc.collect()
+    np.testing.assert_array_equal(left, np.maximum(ARRAY[0], 0))
+
+
+KINDS = {
+    "numbers": (helper.make_node("Relu", ["x"], ["y"]), helper.make_tensor_value_info("y", TensorProto.FLOAT, None)),
+    "a single number": (
+        helper.make_node("ReduceSum", ["x"], ["y"], keepdims=0),
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, []),
+    ),
+    "a sequence": (
+        helper.make_node("SequenceConstruct", ["x"], ["y"]),
+        helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tensors_with_rows_stay_and_nothing_else(keeping_device, kind: str):
+    node, made = KINDS[kind]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])
+    model = helper.make_model(helper.make_graph([node], "g", [x], [made]), opset_imports=[helper.make_opsetid("", 21)])
+    model.ir_version = 10
+    runtime = Runtime("cpu", 2)
+    found = runtime.open(model).forward({"x": ARRAY[0]}, 1, here=())["y"]
+    assert isinstance(found, Resident) == (kind == "numbers")
+
+
+def test_what_the_host_needs_is_there(keeping_device):
+    session = Runtime("cpu", 2).open(RELU)
+    assert type(session.forward({"x": ARRAY[0]}, 1, here=["y"])["y"]) is np.ndarray
+    assert type(session.run({"x": ARRAY[0].T.copy().T})["y"]) is np.ndarray, "and so is all of any other run"
+
+
+def test_a_run_between_devices_can_be_interrupted(keeping_device, monkeypatch: pytest.MonkeyPatch):
+    session = Runtime("cpu", 2).open(RELU)
+    ended = onnxruntime.RunOptions()
+    ended.terminate = True
+    monkeypatch.setattr(onnxruntime, "RunOptions", lambda: ended)
+    with pytest.raises(Interrupted):
+        session.forward({"x": ARRAY[0]}, 1, here=())
+    with pytest.raises(Interrupted):
+        session.run({"x": resident(ARRAY[0])})
