@@ -74,8 +74,8 @@ class Engine:
             run = Run(model, question.wording.model, feeds, first, framed, self._features)
             for plan in each:
                 until = started + (end - started) / left
-                session = plan.parts.backbones[0].session
-                yield from run.needing(session)
+                session, asked = plan.forward(question.targets)
+                yield from run.needing(session, asked)
                 sent = Sent(prepared, size, run.passes[session.digest].reused)
                 for looked in found(question, plan, run, prepared, until):
                     yield from self.watch.each(ENCODE, TELL[type(looked)](looked, first, plan.maker, sent))

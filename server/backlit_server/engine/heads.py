@@ -19,6 +19,7 @@ from backlit_server.graph import (
     Cut,
     Recipe,
     Seeded,
+    both_ways,
     class_maps,
     cut,
     linear_weights,
@@ -26,6 +27,7 @@ from backlit_server.graph import (
     narrowed,
     taken,
     together,
+    with_outputs,
 )
 from backlit_server.methods import DEFAULT_METHOD
 from backlit_server.methods.method import Method
@@ -74,6 +76,18 @@ class Heads:
         if key not in self._heads:
             recipes = [self.recipe(cut.layer, method, parameters, profile) for method, parameters in methods]
             self._heads[key] = self._opened(cut, self._behind(cut, rows[0].rules, together(recipes), {}))
+        return self._heads[key]
+
+    def both_ways(self, cut: Cut, method: str, parameters: Mapping[str, Any], profile: str) -> Head:
+        """A forward pass that goes on to the map of one class of each image, at a cut at the image."""
+        key = (f"{cut.layer} and back", PROFILES[profile].row(method), _key(parameters))
+        if key not in self._heads:
+            head = self.seeded_at(cut, PROFILES[profile].row(method).rules, parameters)
+            forward = with_outputs(self._graph, [self.scores])
+            session = self._model.open(
+                both_ways(forward, head, self.scores, self.recipe(cut.layer, method, parameters, profile))
+            )
+            self._heads[key] = Head(session, session.digest)
         return self._heads[key]
 
     def _opened(self, cut: Cut, graph: onnx.ModelProto) -> Head:

@@ -16,6 +16,7 @@ from backlit_server.engine.questions import Wording
 from backlit_server.engine.runtime import Session
 from backlit_server.engine.sitting import part_of
 from backlit_server.graph import Spec
+from backlit_server.graph.both_ways import ASKED
 
 Tensors = dict[str, np.ndarray]
 # Numbers in the images of one run on a CPU, whose caches hold no more of what one layer leaves for the next:
@@ -80,16 +81,24 @@ class Run:
     made: dict[str, Tensors] = field(default_factory=dict)
     waiting: dict[Wording, list[Looked]] = field(default_factory=dict)
 
+    @property
+    def images(self) -> int:
+        return images_in(self.feeds, self.model.anatomy.inputs)
+
     def frame(self, image: int) -> Frame:
         """Where one of these images lies in what was sent."""
         return self.frames(self.first + image)
 
-    def needing(self, session: Session) -> Iterator[Pass]:
-        """The pass, for whoever may make it together with others; nothing where it has been made before."""
+    def needing(self, session: Session, asked: int | None) -> Iterator[Pass]:
+        """The pass, for whoever may make it together with others; nothing where it has been made before.
+
+        `asked` is the class that a pass goes on with which leads both ways.
+        """
         digest = session.digest
         if digest not in self.passes:
-            known = self.features.found(self.owner, digest, self.feeds)
-            wanted = self.passes[digest] = Pass(self.owner, self.model, session, self.feeds, known, known is not None)
+            feeds = self.feeds if asked is None else self.feeds | {ASKED: np.full(self.images, asked)}
+            known = self.features.found(self.owner, digest, feeds)
+            wanted = self.passes[digest] = Pass(self.owner, self.model, session, feeds, known, known is not None)
             if not wanted.reused:
                 yield wanted
 
@@ -100,7 +109,7 @@ class Run:
             one = self.passes[digest]
             tensors = one.tensors()
             if not one.reused:
-                self.features.remember(self.owner, digest, self.feeds, tensors)
+                self.features.remember(self.owner, digest, one.feeds, tensors)
             self.made[digest] = self.feeds | tensors
         return self.made[digest]
 
@@ -120,8 +129,7 @@ def run_together(passes: Sequence[Pass]) -> None:
     if not model.joins(session):
         return
     ends = list(accumulate(one.images for one in passes))
-    feeds = {spec.name: _joined(spec, passes) for spec in model.anatomy.inputs}
-    made = session.forward(feeds, ends[-1], _told(model))
+    made = session.forward(_joined(passes), ends[-1], _told(model))
     if any(len(array) % ends[-1] for array in made.values()):
         return
     for one, end in zip(passes, ends, strict=True):
@@ -139,7 +147,8 @@ def _shape(spec: Spec, array: np.ndarray) -> Hashable:
     return (array.dtype, array.shape[1:]) if spec.batched else (array.dtype, array.shape, array.tobytes())
 
 
-def _joined(spec: Spec, passes: Sequence[Pass]) -> np.ndarray:
-    if not spec.batched:
-        return passes[0].feeds[spec.name]
-    return np.concatenate([one.feeds[spec.name] for one in passes])
+def _joined(passes: Sequence[Pass]) -> Tensors:
+    """The inputs of all of them; what is no batch of images is the same in each."""
+    alike = {spec.name for spec in passes[0].model.anatomy.inputs if not spec.batched}
+    each = {name: [one.feeds[name] for one in passes] for name in passes[0].feeds}
+    return {name: arrays[0] if name in alike else np.concatenate(arrays) for name, arrays in each.items()}

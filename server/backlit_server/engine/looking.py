@@ -11,6 +11,7 @@ from backlit_proto.errors import NotExplainable
 from backlit_server.engine.answers import Looked, Passes
 from backlit_server.engine.asking import asked_looks
 from backlit_server.engine.backbones import Backbone
+from backlit_server.engine.both_ways import came_back
 from backlit_server.engine.causes import Ran, causes
 from backlit_server.engine.combining import Combination, combined
 from backlit_server.engine.inputs import images_in
@@ -26,6 +27,7 @@ from backlit_server.engine.targets import Row
 from backlit_server.engine.through_head import through_head
 from backlit_server.engine.views import View, views
 from backlit_server.graph import Cut, PictureRecipe
+from backlit_server.graph.both_ways import CHOSEN
 
 Tensors = dict[str, np.ndarray]
 
@@ -47,8 +49,12 @@ def _looks(question: Question, plan: Plan, run: Run, until: float) -> Iterator[L
     """The maps of all targets of these images."""
     if plan.wording in run.waiting:
         return iter(run.waiting.pop(plan.wording))
-    made = _forward(plan, run)
+    made = _forward(question, plan, run)
     asked = _asked(question, plan, views(made, run.model.anatomy.scores, run.frame, plan.wording.boxes))
+    if plan.both_ways and CHOSEN in made:
+        back = came_back(plan.both_ways, plan.wording, Ran(run.model, plan.parts.backbones[0].cut, made), asked)
+        if back:
+            return iter([back])
     if len(plan.sharing) > 1:
         return _shared(plan, run, made, asked)
     return _seen(plan.wording, run.model, plan.parts, made, asked, until)
@@ -56,7 +62,7 @@ def _looks(question: Question, plan: Plan, run: Run, until: float) -> Iterator[L
 
 def _stacks(question: Question, plan: Plan, run: Run, until: float) -> Iterator[Stack | None]:
     """The maps of all classes of these images: in one run an image where the head is linear, else by a seed a class."""
-    model, made, backbone = run.model, _forward(plan, run), plan.parts.backbones[0]
+    model, made, backbone = run.model, _forward(question, plan, run), plan.parts.backbones[0]
     images = views(made, model.anatomy.scores, run.frame, plan.wording.boxes)
     head = class_head(plan.wording, model, backbone) if plan.parts.trivial else None
     if head is not None:
@@ -65,9 +71,10 @@ def _stacks(question: Question, plan: Plan, run: Run, until: float) -> Iterator[
     return stacked(looks, model.anatomy.scores, plan.wording)
 
 
-def _forward(plan: Plan, run: Run) -> Tensors:
+def _forward(question: Question, plan: Plan, run: Run) -> Tensors:
     """All tensors of the forward pass of these images."""
-    made, anatomy = run.forward(plan.parts.backbones[0].session), run.model.anatomy
+    session, _ = plan.forward(question.targets)
+    made, anatomy = run.forward(session), run.model.anatomy
     scores = anatomy.scores
     count, there = images_in(run.feeds, anatomy.inputs), made[scores.name]
     if not there.ndim or len(there) != count:

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from backlit_server.engine.answers import Maker
+from backlit_server.engine.both_ways import BothWays, both_ways
 from backlit_server.engine.choices import chosen_layer
 from backlit_server.engine.combining import Combination
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.questions import Wording
+from backlit_server.engine.runtime import Session
+from backlit_server.engine.wanted import Wanted
 from backlit_server.execution import Computed
 from backlit_server.graph import NARROW
 from backlit_server.methods.method import LAYER
@@ -19,7 +22,7 @@ from backlit_server.methods.method import LAYER
 class Plan:
     """One method of a question: `parts` are the layers that are looked at, and in which versions of an image.
 
-    `sharing` are methods of the question whose maps come of one run of one head: this one, and later ones. `maker` is
+    `both_ways` makes the map of one class by the forward pass itself, where that can be. `sharing` are methods of the question whose maps come of one run of one head: this one, and later ones. `maker` is
     what all answers have in common.
     """
 
@@ -27,6 +30,14 @@ class Plan:
     parts: Combination
     sharing: tuple[Wording, ...]
     maker: Maker
+    both_ways: BothWays | None
+
+    def forward(self, targets: Sequence[Wanted]) -> tuple[Session, int | None]:
+        """The forward pass for these targets, and the class that it goes on with, if it does."""
+        asked = self.both_ways.asked(targets) if self.both_ways else None
+        if self.both_ways is None or asked is None:
+            return self.parts.backbones[0].session, None
+        return self.both_ways.head.session, asked
 
 
 def plans(model: OpenModel, wording: Wording, computed: Computed, versions: Mapping[str, str]) -> Sequence[Plan]:
@@ -36,10 +47,17 @@ def plans(model: OpenModel, wording: Wording, computed: Computed, versions: Mapp
         return known
     asked = (wording, *wording.others)
     makers = [Maker(one, computed, versions, model.anatomy.arithmetic) for one in asked]
-    made = [Plan(one, parts(model, one), _sharing(asked[k:]), makers[k]) for k, one in enumerate(asked)]
+    made = [_plan(model, asked[k:], maker) for k, maker in enumerate(makers)]
     if not any(isinstance(value, np.ndarray) for value in wording.parameters.values()):  # arrays come with a question
         model.plans[wording] = made
     return made
+
+
+def _plan(model: OpenModel, asked: Sequence[Wording], maker: Maker) -> Plan:
+    """That of the first of these methods."""
+    looked_at = parts(model, asked[0])
+    direct = both_ways(asked[0], model, looked_at.backbones[0]) if looked_at.trivial else None
+    return Plan(asked[0], looked_at, _sharing(asked), maker, direct)
 
 
 def parts(model: OpenModel, wording: Wording) -> Combination:

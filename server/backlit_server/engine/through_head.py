@@ -35,7 +35,10 @@ def through_head(
     ran = Ran(model, cut, made, asked[0].image)
     for chosen, found in (_tiled if cut.rows_tile else _one_by_one)(head.session, crossing, asked, scores):
         each = zip(wordings, apart(found, len(wordings)), strict=True)
-        yield [_looked(one.row, ran, head, chosen, tensors, targets) for one, tensors in each]
+        passes = [PASSES[one.row.at](targets, one.row.forwards) for one in wordings]
+        yield [
+            looked(one.row, ran, head, chosen, tensors, cost) for (one, tensors), cost in zip(each, passes, strict=True)
+        ]
 
 
 def _head(model: OpenModel, cut: Cut, wordings: Sequence[Wording]) -> Head:
@@ -45,9 +48,10 @@ def _head(model: OpenModel, cut: Cut, wordings: Sequence[Wording]) -> Head:
     return model.heads.together(cut, [(one.method, one.parameters) for one in wordings], first.profile)
 
 
-def _looked(row: Method, ran: Ran, head: Head, chosen: list[Row], found: Tensors, targets: int) -> Looked:
+def looked(row: Method, ran: Ran, head: Head, chosen: list[Row], found: Tensors, passes: Passes) -> Looked:
+    """What a run of a method's graph found: its outputs by name, a map for each of these rows among them."""
     heatmaps, guarded = found.pop("heatmap"), found.pop("guarded", np.zeros(len(chosen)))
-    why, passes = causes(ran, row, chosen, heatmaps), PASSES[row.at](targets, row.forwards)
+    why = causes(ran, row, chosen, heatmaps)
     assert ran.cut is not None
     return Looked(chosen, heatmaps, guarded, ran.cut.layer, head.digest, passes, facts=found, causes=why)
 

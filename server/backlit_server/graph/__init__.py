@@ -4,6 +4,7 @@ from backlit_server.graph.anatomy import Anatomy as Anatomy
 from backlit_server.graph.anatomy import Spec as Spec
 from backlit_server.graph.anatomy import examine as examine
 from backlit_server.graph.backward import differentiate as differentiate
+from backlit_server.graph.both_ways import both_ways as both_ways
 from backlit_server.graph.canonical import canonical as canonical
 from backlit_server.graph.class_maps import class_maps as class_maps
 from backlit_server.graph.cut import Cut as Cut

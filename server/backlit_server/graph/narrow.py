@@ -29,7 +29,7 @@ def narrowed(head: ModelProto, scores: str) -> ModelProto:
     graph.node.extend([*picks, *others])
     graph.input.append(helper.make_tensor_value_info(CLASSES, TensorProto.INT64, [CLASSES]))
     for value in (*graph.output, *graph.value_info):
-        if value.name in (scores, *_between(graph, scores)):
+        if value.name in (scores, *between(graph, scores)):
             width = value.type.tensor_type.shape.dim[-1]
             width.Clear()
             width.dim_param = CLASSES
@@ -88,6 +88,6 @@ def _picked(weight: str, axis: int, picks: list[NodeProto]) -> str:
     return MADE + weight
 
 
-def _between(graph: GraphProto, scores: str) -> list[str]:
+def between(graph: GraphProto, scores: str) -> list[str]:
     """The tensor between MatMul and Add."""
     return [name for node in graph.node if scores in node.output and node.op_type == "Add" for name in node.input]
