@@ -194,6 +194,19 @@ def test_inputs_that_are_no_images_must_be_equal(engine, tmp_path, runs):
     assert shared_by(engine, digest, inputs, runs, method="score") == 2
 
 
+def test_each_image_goes_back_from_the_class_that_was_asked_of_it(engine, tmp_path, runs):
+    digest = kept(engine, tmp_path, FREE)
+    inputs = [{"": rng.normal(size=(count, 3, 8, 8)).astype("f")} for count in (1, 2, 1)]
+    classes = ([4], [2], [])
+    asked = [(question(digest, "saliency", some), x) for some, x in zip(classes, inputs, strict=True)]
+    answers(engine, asked)
+    runs.clear()
+    found = answers(engine, asked)
+    assert [rows for _, rows in runs] == [4]
+    for ours, some, x in zip(found, classes, inputs, strict=True):
+        same(ours, ask(engine, digest, x, "saliency", some or ["top1"]))
+
+
 def test_what_is_wrong_with_one_question_is_no_matter_for_the_others(engine, digits):
     x = {"": rng.random((1, 1, 40, 40), np.float32)}
     wrong = {"": np.full((1, 1, 40, 40), np.nan, np.float32)}

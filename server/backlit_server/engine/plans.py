@@ -22,8 +22,8 @@ from backlit_server.methods.method import LAYER
 class Plan:
     """One method of a question: `parts` are the layers that are looked at, and in which versions of an image.
 
-    `both_ways` makes the map of one class by the forward pass itself, where that can be. `sharing` are methods of the question whose maps come of one run of one head: this one, and later ones. `maker` is
-    what all answers have in common.
+    `sharing` are methods of the question whose maps come of one run of one head: this one, and later ones. `maker` is
+    what all answers have in common. `both_ways` is how one class is asked about in one run, where that can be.
     """
 
     wording: Wording
