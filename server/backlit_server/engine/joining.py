@@ -56,10 +56,16 @@ class Pass:
         shapes = tuple(_shape(spec, self.feeds[spec.name]) for spec in self.model.anatomy.inputs)
         return self.owner, self.session.digest, shapes
 
+    @property
+    def here(self) -> Sequence[str]:
+        """What is read of it on the host: the maps, where it leads both ways; else the rest is for heads, as a rule."""
+        scores = self.model.anatomy.scores
+        return self.session.outputs if ASKED in self.feeds else (scores.name, *scores.beside)
+
     def tensors(self) -> Tensors:
         """What the pass makes of its inputs."""
         if self.made is None:
-            self.made = self.session.forward(self.feeds, self.images, _told(self.model))
+            self.made = self.session.forward(self.feeds, self.images, self.here)
         return self.made
 
 
@@ -129,17 +135,11 @@ def run_together(passes: Sequence[Pass]) -> None:
     if not model.joins(session):
         return
     ends = list(accumulate(one.images for one in passes))
-    made = session.forward(_joined(passes), ends[-1], _told(model))
+    made = session.forward(_joined(passes), ends[-1], passes[0].here)
     if any(len(array) % ends[-1] for array in made.values()):
         return
     for one, end in zip(passes, ends, strict=True):
         one.made = {name: part_of(array, slice(end - one.images, end), ends[-1]) for name, array in made.items()}
-
-
-def _told(model: OpenModel) -> Sequence[str]:
-    """What targets read of a pass; the rest is for heads, as a rule."""
-    scores = model.anatomy.scores
-    return scores.name, *scores.beside
 
 
 def _shape(spec: Spec, array: np.ndarray) -> Hashable:
