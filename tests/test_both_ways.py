@@ -57,7 +57,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The graph of every run, by its digest."""
     made: list[str] = []
     run = Session.run
-    monkeypatch.setattr(Session, "run", lambda self, feeds: made.append(self.digest) or run(self, feeds))
+    monkeypatch.setattr(Session, "run", lambda self, *given: made.append(self.digest) or run(self, *given))
     return made
 
 
