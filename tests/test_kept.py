@@ -236,6 +236,24 @@ def test_models_used_last_answer_a_made_up_question_before_anybody_asks(tmp_path
     assert warm == digests[1:]
 
 
+def test_models_that_are_named_are_made_ready_whether_they_were_used_or_not(tmp_path: Path):
+    first = Engine(tmp_path, "cpu", 2)
+    digests = [put(first, tmp_path, seed) for seed in range(3)]
+    again = Engine(tmp_path, "cpu", 2, keeping=Keeping(preload=f"{digests[2]},{'0' * 64},{digests[0]}"))
+    list(again.warm_up())
+    assert [again._models.budget.own(Key(MODEL, digest)) > 0 for digest in digests] == [True, False, True]
+
+
+def test_no_more_is_made_ready_than_half_of_the_memory_holds(tmp_path: Path):
+    first = Engine(tmp_path, "cpu", 2)
+    digests = [put(first, tmp_path, seed) for seed in range(3)]
+    again = Engine(tmp_path, "cpu", 2, keeping=Keeping(preload=",".join(digests)))
+    again._models.budget.limit = 1 << 20
+    list(again.warm_up())
+    opened = [again._models.budget.own(Key(MODEL, digest)) > 0 for digest in digests]
+    assert 0 < sum(opened) < 3, again._models.budget.used
+
+
 def test_a_model_that_was_deleted_or_damaged_does_not_keep_others_from_being_made_ready(tmp_path: Path):
     first = Engine(tmp_path, "cpu", 2)
     digests = [put(first, tmp_path, seed) for seed in range(3)]

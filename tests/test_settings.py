@@ -52,6 +52,18 @@ def test_values_have_their_types_whatever_the_source(file):
     assert settings.tls_key is None
 
 
+PRELOADED = {"2": 2, "0": 0, "vgg": "vgg", "vgg,resnet-50": "vgg,resnet-50", "12345678": "12345678", "7c": "7c"}
+
+
+@pytest.mark.parametrize("told", PRELOADED)
+def test_models_to_be_made_ready_are_a_number_or_names(tmp_path: Path, told: str):
+    expected = PRELOADED[told]
+    assert read_command(["--preload", told], {}).settings.preload == expected
+    file = tmp_path / "one.toml"
+    file.write_text(f"preload = {expected!r}")
+    assert read_command(["--config", str(file)], {}).settings.preload == expected
+
+
 @pytest.mark.parametrize(("flags", "value"), [(["--reflection"], True), (["--no-reflection"], False)])
 def test_a_switch_can_be_turned_off_again(file, flags, value):
     assert read_command(["--config", str(file), *flags], {}).settings.reflection is value
@@ -128,6 +140,9 @@ REFUSED = {
     "a key far from any": ([], {}, "xyz = 1", "there are host, port"),
     "a bad key in the file": ([], {}, "port = 1.5", "port in "),
     "a list": ([], {}, "host = []", "is not a text"),
+    "fewer models than none": (["--preload=-1"], {}, "", "a number of models, or names or digests with commas"),
+    "models with a hole": (["--preload", "a,,b"], {}, "", "a number of models, or names or digests with commas"),
+    "half a model": ([], {}, "preload = 0.5", "0.5 is not a whole number or a text"),
     "not TOML": ([], {}, "port: 1", "not a TOML file"),
     "a missing file": (["--config", "/nowhere.toml"], {}, "", "cannot read the settings file /nowhere.toml"),
 }

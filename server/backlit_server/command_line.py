@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
@@ -96,6 +97,11 @@ def _text(given: Any) -> str:
     raise ValueError(given)
 
 
+def _count_or_text(given: Any) -> int | str:
+    """A number of few digits is a count; with eight or more it is how a digest begins."""
+    return int(given) if re.fullmatch(r"\d{1,7}", str(given)) else _text(given)
+
+
 def _switch(given: Any) -> bool:
     words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
     if str(given).lower() not in words:
@@ -107,8 +113,22 @@ def _path(given: Any) -> Path:
     return Path(_text(given)).expanduser().absolute()
 
 
-PARSERS: dict[Any, Callable[[Any], Any]] = {str: _text, int: _whole, bool: _switch, Path: _path, Path | None: _path}
-KINDS = {str: "a text", int: "a whole number", bool: "true or false", Path: "a path", Path | None: "a path"}
+PARSERS: dict[Any, Callable[[Any], Any]] = {
+    str: _text,
+    int: _whole,
+    int | str: _count_or_text,
+    bool: _switch,
+    Path: _path,
+    Path | None: _path,
+}
+KINDS = {
+    str: "a text",
+    int: "a whole number",
+    int | str: "a whole number or a text",
+    bool: "true or false",
+    Path: "a path",
+    Path | None: "a path",
+}
 
 
 def _variable(name: str) -> str:

@@ -21,13 +21,13 @@ class Keeping:
     """`memory`: megabytes for open models, sessions and features; `cache_gb`: for optimised graphs, on disk.
 
     `features_mb`: of the memory, for forward passes that further questions about the same images share. `preload`: how
-    many models are opened at the start, those used last.
+    many models are opened at the start, those used last, or the digests of which, with commas.
     """
 
     memory: int = field(default_factory=half_of_memory)
     features_mb: int = 256
     cache_gb: int = 10
-    preload: int = 4
+    preload: int | str = 4
 
     @property
     def bytes(self) -> int:

@@ -57,6 +57,12 @@ def data_home() -> Path:
 DEVICE = r"(auto|cpu|(require-)?cuda(:\d+)?)"
 DEVICES = like(rf"{DEVICE}(,{DEVICE})*", "auto, cpu, cuda, cuda:N or require-cuda, or several of them with commas")
 
+MODEL = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]*")
+MODELS = Valid(
+    "a number of models, or names or digests with commas",
+    lambda value: isinstance(value, int) or all(map(MODEL.fullmatch, value.split(","))),
+)
+
 
 # fmt: off
 @dataclass(frozen=True)
@@ -91,8 +97,9 @@ class Settings:
     cache_gb: int = field(default=10, metadata=told(
         "optimised models beside the store, whose weights all sessions share; 0 keeps none, and each session has "
         "weights of its own", at_least(0)))
-    preload: int = field(default=4, metadata=told(
-        "models that are opened when a worker starts, those used last", at_least(0)))
+    preload: int | str = field(default=4, metadata=told(
+        "models that are opened when a worker starts: how many, those used last, or which, by names or digests with "
+        "commas; one that the store lacks is told in the log, as TorchServe does it (Triton would not start)", MODELS))
     max_message_mb: int = field(default=64, metadata=told(
         "largest message, so the largest batch of images", between(1, 2047)))
     max_picture_megapixels: int = field(default=50, metadata=told(

@@ -90,7 +90,7 @@ class Engine:
             run_together(passes)
 
     def warm_up(self) -> Iterator[None]:
-        """Makes ready for the models used last, a step at a time, for whenever nobody asks."""
+        """Makes ready for the models that are to be, a step at a time, for whenever nobody asks."""
         return warm_up(self._models, self.explain, self._preload)
 
     def interrupt(self) -> None:

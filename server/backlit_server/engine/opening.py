@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +39,11 @@ class Models:
         self._shelves.note(digest)
         return model
 
-    def recent(self, most: int) -> list[str]:
-        """The models used last of those that are still there, the last one first."""
-        there = (digest for digest in self._shelves.recent() if (self._store / "models" / digest).is_dir())
-        return list(islice(there, most))
+    def preloaded(self, preload: int | str) -> list[str]:
+        """Those of these digests, or so many of the models used last, the last one first; of what is still there."""
+        wanted = preload.split(",") if isinstance(preload, str) else self._shelves.recent()
+        there = [digest for digest in wanted if (self._store / "models" / digest).is_dir()]
+        return there if isinstance(preload, str) else there[:preload]
 
     def forget(self, digest: str) -> None:
         """Lets go of all that is kept of a deleted model."""

@@ -1,4 +1,4 @@
-"""The questions that nobody asked: each of the models used last answers one before its first caller comes."""
+"""The questions that nobody asked: each model that is to be ready answers one before its first caller comes."""
 
 import logging
 from collections.abc import Callable, Generator, Iterator
@@ -15,13 +15,14 @@ Explain = Callable[..., Generator]
 log = logging.getLogger(__name__)
 
 
-def warm_up(models: Models, explain: Explain, most: int) -> Iterator[None]:
-    """Opens so many models, one a step, as far as half of the budget goes; what one refuses is no reason to stop.
+def warm_up(models: Models, explain: Explain, preload: int | str) -> Iterator[None]:
+    """Opens so many models, or these, one a step, as far as half of the budget goes; what one refuses stops no other.
 
     The one used last comes first among those who wait, and its sessions, arena and pages are as its callers left them.
     """
-    for digest in models.recent(most):
+    for digest in models.preloaded(preload):
         if models.budget.used > models.budget.limit // 2:
+            log.info("the model %s and those behind it wait for a question: half of the memory is taken", digest[:12])
             return
         try:
             for _ in explain(*question(models, digest)):

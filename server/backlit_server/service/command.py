@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from backlit_proto.errors import BacklitError
 from backlit_server.admission.launcher import Launcher
 from backlit_server.command_line import read_command, shown
-from backlit_server.service import logs
+from backlit_server.service import logs, preloading
 from backlit_server.service.allocator import keep_freed_memory
 from backlit_server.service.server import serve
 from backlit_server.settings import BadSettings
@@ -25,7 +25,8 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             return 0
         logs.configure(command.settings.log_format, command.settings.log_level)
         keep_freed_memory()
-        asyncio.run(serve(command.settings, Pool(command.settings), Launcher()))
+        settings = preloading.found(command.settings)
+        asyncio.run(serve(settings, Pool(settings), Launcher()))
     except BadSettings as error:
         return _said(error, BAD_SETTINGS)
     except BacklitError as error:

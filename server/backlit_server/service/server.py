@@ -65,7 +65,7 @@ async def listening(settings: Settings, pool: Pool, admission: Admission) -> Fro
     """A server that can be reached, and turns calls away until its `calls` begin."""
     tls = transport.credentials(settings)
     access = [Access(settings.token_file)] if settings.token_file else []
-    store = await asyncio.to_thread(_opened, settings)
+    store = await asyncio.to_thread(opened, settings)
     metrics, health, tracing = Metrics(), Health(), traces(settings)
     metrics.registry.register(Figures(store, pool, asyncio.get_running_loop()))
     calls = Calls(metrics, tracing)
@@ -83,7 +83,8 @@ async def listening(settings: Settings, pool: Pool, admission: Admission) -> Fro
     return Front(server, calls, health, shown, tracing, address)
 
 
-def _opened(settings: Settings) -> Store:
+def opened(settings: Settings) -> Store:
+    """The store of the settings; BadSettings where there can be none."""
     store = Store(settings.store, settings.max_store_gb * GB)
     try:
         store.open()
