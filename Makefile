@@ -26,7 +26,7 @@ test-all: $(READY_TO_LINT) ## every test: slow ones, those of the image (as root
 	$(BIN)/python -m pytest -m ""
 
 test-gpu: $(if $(filter cpu,$(DEVICE)),$(READY),$(READY_FOR_GPU)) ## every method on a GPU beside the CPU; on the CPU, to see that the tests run: DEVICE=cpu
-	BACKLIT_TEST_DEVICE=$(or $(DEVICE),cuda) $(BIN)/python -m pytest -m gpu tests/test_gpu.py
+	BACKLIT_TEST_DEVICE=$(or $(DEVICE),cuda) $(BIN)/python -m pytest -m gpu tests/test_gpu*.py
 
 lint: $(READY_TO_LINT) ## what no test sees: style, types, layers, the contract, the Dockerfile
 	$(BIN)/ruff check

@@ -103,3 +103,7 @@ def last_linear(file: Path, channels: int) -> np.ndarray:
             transposed = any(a.name == "transB" and a.i for a in node.attribute)
             return weights if transposed else weights.T
     return np.eye(channels)
+
+
+def corners(box: pb.Box) -> tuple[float, float, float, float]:
+    return box.x_min, box.y_min, box.x_max, box.y_max

@@ -3,13 +3,28 @@
 y = mean(relu(conv(x))) @ d + b. Whatever the file looks like, its Grad-CAM of a class is the same.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import SparseTensorProto, TensorProto, helper, numpy_helper, parser
+from onnx import numpy_helper, parser
+
+from odd_changes import (
+    Change,
+    another_spelling,
+    as_typed_numbers,
+    dims,
+    in_constant_nodes,
+    listed_as_inputs,
+    named,
+    renamed,
+    reversed_nodes,
+    shapeless,
+    sparse,
+    stale,
+    unused,
+)
 
 rng = np.random.default_rng(67)
 X = rng.normal(size=(1, 3, 6, 6)).astype(np.float32)
@@ -17,8 +32,6 @@ W = rng.normal(size=(4, 3, 3, 3)).astype(np.float32)
 D = rng.normal(size=(4, 5)).astype(np.float32)
 B = rng.normal(size=5).astype(np.float32)
 WEIGHTS = {"w": W, "d": D, "b": B}
-
-Change = Callable[[onnx.ModelProto], object]
 CONV = "a = Conv<pads = [1, 1, 1, 1]>(x, w) f = Relu(a)"
 HEAD = "p = GlobalAveragePool(f) v = Flatten(p) y = Gemm(v, d, b)"
 NET = f"(float[N, 3, 6, 6] x) => (float[N, 5] y) {{ {CONV} {HEAD} }}"
@@ -64,98 +77,6 @@ def model(
     return made
 
 
-def listed_as_inputs(made: onnx.ModelProto) -> None:
-    made.graph.input.extend(helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in made.graph.initializer)
-
-
-def in_constant_nodes(made: onnx.ModelProto) -> None:
-    for tensor in reversed(made.graph.initializer):
-        made.graph.node.insert(0, helper.make_node("Constant", [], [tensor.name], value=tensor))
-    del made.graph.initializer[:]
-
-
-def as_typed_numbers(made: onnx.ModelProto) -> None:
-    for tensor in made.graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        tensor.CopyFrom(helper.make_tensor(tensor.name, tensor.data_type, values.shape, values.ravel()))
-
-
-def sparse(made: onnx.ModelProto) -> None:
-    """d as a sparse initialiser with nothing left out."""
-    (tensor,) = (t for t in made.graph.initializer if t.name == "d")
-    values = numpy_helper.from_array(D.ravel(), "d")
-    indices = numpy_helper.from_array(np.arange(D.size), "d_indices")
-    made.graph.initializer.remove(tensor)
-    made.graph.sparse_initializer.append(SparseTensorProto(values=values, indices=indices, dims=D.shape))
-
-
-def dims(*sizes: int | str | None) -> Change:
-    """Another shape for the input: numbers, names, or nothing at all."""
-
-    def change(made: onnx.ModelProto) -> None:
-        shape = made.graph.input[0].type.tensor_type.shape
-        del shape.dim[:]
-        for size in sizes:
-            dim = shape.dim.add()
-            if isinstance(size, int):
-                dim.dim_value = size
-            elif size is not None:
-                dim.dim_param = size
-
-    return change
-
-
-def shapeless(made: onnx.ModelProto) -> None:
-    for value in made.graph.output:
-        value.type.tensor_type.ClearField("shape")
-
-
-def stale(made: onnx.ModelProto) -> None:
-    made.graph.value_info.append(helper.make_tensor_value_info("f", TensorProto.FLOAT, [7, 4, 1, 1]))
-
-
-def reversed_nodes(made: onnx.ModelProto) -> None:
-    nodes = list(made.graph.node)[::-1]
-    del made.graph.node[:]
-    made.graph.node.extend(nodes)
-
-
-def named(names: Callable[[int], str]) -> Change:
-    def change(made: onnx.ModelProto) -> None:
-        for k, node in enumerate(made.graph.node):
-            node.name = names(k)
-
-    return change
-
-
-def renamed(names: dict[str, str]) -> Change:
-    """Other names for tensors, everywhere."""
-
-    def change(made: onnx.ModelProto) -> None:
-        graph = made.graph
-        for value in (*graph.input, *graph.output, *graph.initializer):
-            value.name = names.get(value.name, value.name)
-        for node in graph.node:
-            for places in (node.input, node.output):
-                places[:] = [names.get(name, name) for name in places]
-
-    return change
-
-
-def unused(made: onnx.ModelProto) -> None:
-    made.graph.initializer.append(numpy_helper.from_array(np.ones((64, 64), np.float32), "nobody reads this"))
-    made.graph.initializer.append(numpy_helper.from_array(np.ones(1, np.int64), "nor this"))
-
-
-def another_spelling(made: onnx.ModelProto) -> None:
-    """The main domain by its long name, and operator sets that nothing uses."""
-    made.opset_import[0].domain = "ai.onnx"
-    made.opset_import.add(domain="ai.onnx.ml", version=3)
-    made.opset_import.add(domain="com.example", version=1)
-    for node in made.graph.node:
-        node.domain = "ai.onnx"
-
-
 def between(old: str, new: str, text: str = NET) -> str:
     """The network with a few of its words exchanged."""
     assert old in text
@@ -170,6 +91,8 @@ TO_FIRST = f"(float[N, 6, 6, 3] i) => (float[N, 5] y) {{ x = Transpose<perm = [0
 ONES, ZEROS = np.ones(4, np.float32), np.zeros(4, np.float32)
 WIDER = "y = Gemm(v,", "u = Cast<to = 11>(v) y = Gemm(u,"
 WIDE: dict[str, Any] = {name: WEIGHTS[name].astype(np.float64) for name in "db"}
+
+
 # What exporters leave at the edges of a file.
 WRITTEN: dict[str, Odd] = {
     "IR 3, weights listed as inputs": Odd(model(opset=8, ir=3, change=listed_as_inputs)),
@@ -194,6 +117,8 @@ WRITTEN: dict[str, Odd] = {
     "the long name of the main domain": Odd(model(change=another_spelling)),
     "an optional input left out": Odd(model(between("(x, w)", "(x, w, )"))),
 }
+
+
 # What the operators of older opsets, and of other frameworks, look like.
 PADDED = "a = Conv<pads = [1, 1, 1, 1]>(x, w)", "z = Pad<pads = [0, 0, 1, 1, 0, 0, 1, 1]>(x) a = Conv(z, w)"
 NORMED = "f = Relu(a)", "n = BatchNormalization<epsilon = 0.0>(a, one, zero, zero, one) f = Relu(n)"
@@ -226,6 +151,8 @@ SPELLED: dict[str, Odd] = {
     "a weight that is reshaped": Odd(model(between(*RESHAPED), flat=D.ravel(), two=np.array([4, 5]))),
     "a flatten by measured sizes": Odd(model(between(FLAT, MEASURED), **SIZES)),
 }
+
+
 # What goes in and out.
 TOGETHER = f"(float[N, 3, 6, 6] l, float[N, 3, 6, 6] r) => (float[N, 5] y) {{ x = Add(l, r) {CONV} {HEAD} }}"
 BEST = (

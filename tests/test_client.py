@@ -1,7 +1,6 @@
 """The client against a real server, with real models and photographs."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +8,8 @@ import pytest
 from PIL import Image
 
 import backlit
-from real_server import real_server
 
 DOG, CAT = 243, 282  # bull mastiff, tiger cat
-
-
-@pytest.fixture(scope="module")
-def server_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with real_server(tmp_path_factory.mktemp("store")) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def server(server_address: str) -> Iterator[backlit.Server]:
-    with backlit.connect(server_address, timeout=120) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -213,8 +199,8 @@ def test_the_exported_model_is_an_onnx_file_with_its_heatmap(lite: backlit.Model
     assert len(model.graph.output) > 1
 
 
-async def test_asyncio_answers_the_same(server_address: str, lite: backlit.Model, photo: Path):
-    async with backlit.aio.connect(server_address, timeout=120) as server:
+async def test_asyncio_answers_the_same(address: str, lite: backlit.Model, photo: Path):
+    async with backlit.aio.connect(address, timeout=120) as server:
         model = await server.model("lite")
         (awaited,) = await model.explain(photo, target=CAT)
         np.testing.assert_array_equal(awaited.heatmap, lite.explain(photo, target=CAT)[0].heatmap)

@@ -11,8 +11,10 @@ from backlit_proto.errors import BadQuestion
 from backlit_server.engine.engine import Engine
 from backlit_server.graph.overlays.composites import COMPOSITES, Settings
 from bare import ask, stored
-from test_relevance import as_matrix, model, normal, relevance
+from networks import Normal, as_matrix, normals, relevance
+from written import model
 
+DRAWN = normals(7)
 EPSILON, GAMMA, LOW, HIGH = 0.02, 0.4, (-3.0, -2.5), (3.5, 3.0)
 TINY = 1e-6
 Formula = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -63,7 +65,7 @@ LAYERS: dict[str, tuple[Formula, Formula, Formula]] = {  # first, further convol
 
 
 @pytest.mark.parametrize("name", COMPOSITES)
-def test_each_layer_is_passed_by_its_own_rule(name: str):
+def test_each_layer_is_passed_by_its_own_rule(name: str, normal: Normal):
     """Two convolutions and a dense layer, all with biases."""
     w1, b1, w2, b2 = normal(3, 2, 3, 3, scale=0.3), normal(3, scale=0.1), normal(5, 3, 1, 1), normal(5, scale=0.1)
     w3, b3 = normal(4, 45, scale=0.3), normal(4, scale=0.1)
@@ -96,14 +98,14 @@ BARE = """(float[N,2,6,6] x) => (float[N,4] y) {
 
 
 @pytest.mark.parametrize("name", [name for name in COMPOSITES if "beta" not in name])
-def test_without_biases_the_pixels_share_the_whole_score(name: str):
+def test_without_biases_the_pixels_share_the_whole_score(name: str, normal: Normal):
     net = model(BARE, w1=normal(6, 2, 3, 3), w2=normal(5, 6, 1, 1), w3=normal(45, 4))
     x, r = normal(3, 2, 6, 6), abs(normal(3, 4))
     got = relevance(net, COMPOSITES[name](Settings(1e-9, GAMMA, (), ())), x, r)
     assert np.allclose(got.sum((1, 2, 3)), r.sum(1), rtol=2e-3)
 
 
-def test_bounds_that_are_not_told_are_each_images_own():
+def test_bounds_that_are_not_told_are_each_images_own(normal: Normal):
     net = model(BARE, w1=normal(6, 2, 3, 3), w2=normal(5, 6, 1, 1), w3=normal(45, 4))
     x, r = normal(2, 2, 6, 6), normal(2, 4)
     both = relevance(net, COMPOSITES["epsilon-gamma-box"](Settings(EPSILON, GAMMA, (), ())), x, r)
@@ -114,16 +116,16 @@ def test_bounds_that_are_not_told_are_each_images_own():
 
 
 @pytest.mark.parametrize(("low", "high"), [((1.0,), (0.0,)), ((0.0, 0.0), (1.0, 1.0, 1.0)), ((0.0,) * 3, (1.0,) * 3)])
-def test_bounds_that_bound_nothing_are_refused(low: tuple[float, ...], high: tuple[float, ...]):
+def test_bounds_that_bound_nothing_are_refused(low: tuple[float, ...], high: tuple[float, ...], normal: Normal):
     net = model(BARE, w1=normal(6, 2, 3, 3), w2=normal(5, 6, 1, 1), w3=normal(45, 4))
     with pytest.raises(BadQuestion, match="low"):
         relevance(net, COMPOSITES["epsilon-gamma-box"](Settings(EPSILON, GAMMA, low, high)), normal(1, 2, 6, 6), R)
 
 
-R = normal(1, 4)
+R = DRAWN(1, 4)
 
 
-def test_what_is_asked_of_the_engine_starts_with_the_score_itself(engine: Engine, tmp_path: Path):
+def test_what_is_asked_of_the_engine_starts_with_the_score_itself(engine: Engine, tmp_path: Path, normal: Normal):
     """A linear model with a batch norm: each pixel gets what it adds to the score."""
     scale, shift, mean, variance = (np.array([value], np.float32) for value in (2, 0, 0, 4))
     w = normal(36, 3)

@@ -14,15 +14,9 @@ from backlit_server.graph import canonical, differentiate
 from backlit_server.graph.vjp import VJPS
 from control_cases import BRANCHES, LOOP, LOOPS, SCANS
 from slopes import assert_slopes, random
+from written import model
 
-HEADER = '<ir_version: 10, opset_import: ["" : 21]> net '
 YES, NO = np.array(True), np.array(False)
-
-
-def model(text: str, **weights: Any) -> onnx.ModelProto:
-    made = parser.parse_model(HEADER + text)
-    made.graph.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items())
-    return made
 
 
 def filled(feeds: dict[str, Any]) -> dict[str, np.ndarray]:

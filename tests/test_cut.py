@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import checker, numpy_helper, parser
+from onnx import checker
 
 from backlit_proto.errors import BadQuestion, NotExplainable
-from backlit_server.graph.anatomy import Anatomy, examine
-from backlit_server.graph.canonical import canonical
+from backlit_server.graph.anatomy import Anatomy
 from backlit_server.graph.cut import Cut, cut
-from real_models import CLASSIFIERS, feeds, run
+from real_models import CLASSIFIERS, anatomy_of, feeds, model_of, run, small
 
 # Their default layer lies inside the last block, past which its residual leads.
 TOKENS = ("digits40-vit-tiny", "vit_tiny_patch16_224")
@@ -21,16 +20,6 @@ TOKENS = ("digits40-vit-tiny", "vit_tiny_patch16_224")
 @cache
 def original_of(folder: Path, name: str) -> onnx.ModelProto:
     return onnx.load(folder / "models" / f"{name}.onnx")
-
-
-@cache
-def model_of(folder: Path, name: str) -> onnx.ModelProto:
-    return canonical(original_of(folder, name))
-
-
-@cache
-def anatomy_of(folder: Path, name: str) -> Anatomy:
-    return examine(model_of(folder, name))
 
 
 def check(made: Cut, original: onnx.ModelProto, found: Anatomy) -> None:
@@ -100,12 +89,6 @@ def test_a_fixed_batch_cannot_be_tiled(shared: Path) -> None:
     found = anatomy_of(shared, "mnist-cntk")
     made = cut(model_of(shared, "mnist-cntk"), found.default_layer, found.scores.name, found.batched)
     assert not made.rows_tile
-
-
-def small(text: str, **weights: np.ndarray) -> onnx.ModelProto:
-    model = parser.parse_model(f'<ir_version: 10, opset_import: ["": 21]> {text}')
-    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in weights.items())
-    return canonical(model)
 
 
 def test_a_measured_shape_that_crosses_keeps_rows_from_being_tiled() -> None:

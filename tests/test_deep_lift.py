@@ -12,7 +12,9 @@ from backlit_server.engine.engine import Engine
 from backlit_server.graph import canonical
 from backlit_server.graph.seeding.differences import differences
 from bare import ask, stored
-from test_relevance import model, normal
+from networks import Normal
+from sharing_cases import NODES, node
+from written import model
 
 rng = np.random.default_rng(31)
 
@@ -48,7 +50,7 @@ def test_a_maximum_gives_to_the_winner_of_the_image_or_of_the_baseline():
         assert np.allclose(got.ravel(), expected)
 
 
-def test_a_network_is_what_numpy_makes_of_the_rescale_rule():
+def test_a_network_is_what_numpy_makes_of_the_rescale_rule(normal: Normal):
     w1, b1, w2 = normal(6, 16), normal(6), normal(6, 3)
     net = model(
         """(float[N,1,4,4] x) => (float[N,3] y) {
@@ -62,52 +64,8 @@ def test_a_network_is_what_numpy_makes_of_the_rescale_rule():
     assert np.allclose(shares(net, x, seed, 0.5)[0].reshape(2, 16), expected, rtol=1e-3, atol=1e-4)
 
 
-# Nodes from x (float[N,2,4,4]) to y, of the same shape: what is shared among the elements is what y gained.
-NODES = {
-    "an activation": "y = Tanh(x)",
-    "ReLU6": "y = Clip(x, zero, two)",
-    "SiLU": "y = Swish<alpha=1.0>(x)",
-    "SiLU written out": "a = Sigmoid(x)  y = Mul(x, a)",
-    "HardSwish written out": "a = HardSigmoid(x)  y = Mul(x, a)",
-    "GELU": "y = Gelu(x)",
-    "a learned slope": "y = PRelu(x, slope)",
-    "a power": "a = Abs(x)  b = Add(a, two)  y = Pow(b, two)",
-    "a product": "a = Exp(x)  b = ReduceMean<keepdims=1>(x, rest)  y = Mul(a, b)",
-    "a square": "y = Mul(x, x)",
-    "a quotient": "a = Exp(x)  b = ReduceSum<keepdims=1>(a, rest)  y = Div(x, b)",
-    "a softmax": "y = Softmax<axis=1>(x)",
-    "attention": "t = Transpose<perm=[0,1,3,2]>(x)  s = MatMul(x, t)  p = Softmax(s)  y = MatMul(p, x)",
-    "two halves of a product": "a, b = Split<axis=1, num_outputs=2>(x)  c = Mul(a, b)  y = Concat<axis=1>(c, c)",
-    "windows that overlap": "y = MaxPool<kernel_shape=[3,3], pads=[1,1,1,1]>(x)",
-    "the larger": "a = Sin(x)  y = Max(x, a)",
-    "the smaller of two and a number": "a = Neg(x)  y = Min(x, a, two)",
-    "the largest of all": "a = ReduceMax<keepdims=1>(x, rest)  y = Add(x, a)",
-    "a convolution": "y = Conv<pads=[1,1,1,1]>(x, w, bias)",
-    "an average": "y = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1]>(x)",
-    "a batch norm": "y = BatchNormalization(x, wide, bias, bias, wide)",
-    "a layer norm": "y = LayerNormalization<axis=-1>(x, four, four)",
-    "a norm by its own length": "a = ReduceL2<keepdims=1>(x, rest)  y = Div(x, a)",
-    "a sum of exponentials": "a = ReduceLogSumExp<keepdims=1>(x, rest)  y = Sub(x, a)",
-    "a squeeze and excitation": "a = GlobalAveragePool(x)  b = Sigmoid(a)  y = Mul(x, b)",
-    "moves": "a = Transpose<perm=[0,1,3,2]>(x) b = Reshape(a, flat) c = Gather<axis=1>(b, back) y = Reshape(c, maps)",
-}
-WEIGHTS = {
-    "zero": np.float32(0), "two": np.float32(1.5), "slope": abs(normal(2, 1, 1)), "w": normal(2, 2, 3, 3),
-    "bias": normal(2), "wide": abs(normal(2)) + 0.5, "four": normal(4), "flat": np.array([0, 32]),
-    "back": np.arange(32)[::-1].copy(), "maps": np.array([0, 2, 4, 4]), "rest": np.array([1, 2, 3]),
-}  # fmt: skip
-
-
-def node(name: str) -> onnx.ModelProto:
-    net = model(f"(float[N,2,4,4] x) => (float[N,2,4,4] y) {{ {NODES[name]} }}")
-    used = {i for n in net.graph.node for i in n.input}
-    net.graph.initializer.extend(onnx.numpy_helper.from_array(v, k) for k, v in WEIGHTS.items() if k in used)
-    net.opset_import[0].version = 24 if "Swish" in NODES[name] else 21
-    return net
-
-
 @pytest.mark.parametrize("name", NODES)
-def test_what_elements_get_adds_up_to_what_the_output_gained(name: str):
+def test_what_elements_get_adds_up_to_what_the_output_gained(name: str, normal: Normal):
     net, x, seed = node(name), normal(3, 2, 4, 4), normal(3, 2, 4, 4)
     before = normal(1, 2, 4, 4)
     after, was = (plain.values(canonical(net), ["y"], {"x": value})[0] for value in (x, before))
@@ -118,7 +76,7 @@ def test_what_elements_get_adds_up_to_what_the_output_gained(name: str):
 
 
 @pytest.mark.parametrize("name", NODES)
-def test_pixels_that_are_the_baselines_get_nothing(name: str):
+def test_pixels_that_are_the_baselines_get_nothing(name: str, normal: Normal):
     x, seed = np.full((1, 2, 4, 4), 0.3, np.float32), normal(1, 2, 4, 4)
     got, gained = shares(node(name), x, seed, 0.3)
     assert np.isfinite(got).all()
@@ -126,7 +84,7 @@ def test_pixels_that_are_the_baselines_get_nothing(name: str):
     assert np.allclose(gained, 0)
 
 
-def test_what_no_row_and_no_definition_passes_is_refused():
+def test_what_no_row_and_no_definition_passes_is_refused(normal: Normal):
     with pytest.raises(NotDifferentiable, match="Det"):
         shares(model("(float[N,2,4,4] x) => (float[N,2] y) { y = Det(x) }"), normal(1, 2, 4, 4), normal(1, 2))
     text = "(float[N,2,4,4] x) => (float[N,2,4,4] y) { c = Greater(x, zero)  y = Where(c, x, zero) }"

@@ -19,12 +19,7 @@ from backlit_server.workers.pool import Pool
 from waiting import WAIT, until
 
 TOY, SLOW = "ToyExecutionProvider", "SlowExecutionProvider"
-
-
-@pytest.fixture(autouse=True)
-def toys_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers import the toy engines by name."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+pytestmark = pytest.mark.usefixtures("toys_on_the_path")
 
 
 @asynccontextmanager

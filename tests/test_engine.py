@@ -3,24 +3,19 @@
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper, parser
 
 from backlit_proto.errors import BadQuestion, CorruptModel, NotExplainable
 from backlit_server.engine.engine import Engine
 from bare import ask, stored
+from written import written
 
 rng = np.random.default_rng(29)
-HEADER = '<ir_version: 10, opset_import: ["" : 21]>'
 
 
 def kept(engine: Engine, folder: Path, text: str, **weights: np.ndarray) -> str:
     """The digest of a model written in ONNX's own notation."""
-    model = parser.parse_model(f"{HEADER} net {text}")
-    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in weights.items())
-    onnx.save(model, folder / "net.onnx")
-    return stored(engine.store, folder / "net.onnx")
+    return stored(engine.store, written(folder / "net.onnx", text, **weights))
 
 
 CONV = rng.normal(size=(4, 3, 3, 3)).astype(np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import backlit
-from real_server import real_server
+from few_passes import few
 
 # What cannot be explained, and what the server says of it.
 REFUSED = {"superres-onnxtutorial": (backlit.BadModel, "does not say its opset")}
@@ -30,14 +30,6 @@ FREE_SIZES = {
 WHOLE = {
     "gradient-x-input", "neuron-gradient", "guided-backprop", "deconvnet", "full-grad", "lrp", "deep-lift", "le-grad",
 }  # fmt: skip
-# Of methods that repeat themselves a few passes do here.
-FEW = {"masks": 20, "samples": 20, "segments": 8, "steps": 4}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with real_server(tmp_path_factory.mktemp("store")) as address, backlit.connect(address) as connected:
-        yield connected
 
 
 def test_no_model_at_hand_is_missing_here(shared: Path):
@@ -72,17 +64,11 @@ def test_every_method_answers_what_its_card_promises(server, shared: Path, name:
     model = server.upload(shared / "models" / f"{name}.onnx")
     inputs = made_up(model, FREE_SIZES.get(name, {}))
     for method in available(server, model):
-        few = {p.name: FEW[p.name] for p in method.parameters if p.name in FEW and repeated(p.default) > FEW[p.name]}
-        answered(model.explain(inputs, method=method.name, **few), method.name)
+        answered(model.explain(inputs, method=method.name, **few(method.parameters)), method.name)
 
 
 def available(server: backlit.Server, model: backlit.Model) -> list[backlit.Method]:
     return [method for method in server.methods(model.digest) if method.available]
-
-
-def repeated(default: object) -> int:
-    """How often, where that is what a parameter says."""
-    return default if isinstance(default, int) else 0
 
 
 def answered(found: list[backlit.Explanation], method: str) -> None:

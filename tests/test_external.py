@@ -8,7 +8,6 @@ import pytest
 from onnx import AttributeProto, GraphProto, TensorProto, helper, numpy_helper
 from onnx.external_data_helper import convert_model_to_external_data
 
-import backlit
 from backlit.external import beside
 from backlit.files import ModelFile
 from backlit_proto import backlit_pb2 as pb
@@ -17,15 +16,8 @@ from backlit_proto.errors import BadModel
 from backlit_server.engine import files as engine_files
 from backlit_server.engine.files import read, verified
 from outside import WEIGHTS, joined, laid, placed, told, whole
-from real_server import real_server
 
 PLACES = {"w": ("weights.bin", 64), "d": ("a dense layer", 0)}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with real_server(tmp_path_factory.mktemp("store")) as address, backlit.connect(address) as connected:
-        yield connected
 
 
 def stored(folder: Path, listed: list[pb.File], data: bytes) -> Path:

@@ -13,15 +13,16 @@ from backlit_server.graph.seeding.own import ADDED, SCORE, own
 from backlit_server.methods.gradients import full_grad
 from backlit_server.methods.scaling import normalize, resize
 from bare import ask, stored
-from test_deep_lift import NODES, node
-from test_relevance import model, normal
+from networks import Normal
+from sharing_cases import NODES, node
+from written import model
 
 rng = np.random.default_rng(41)
 NOT_STRAIGHT = {"a sum of exponentials"}  # has no row: what it adds is not told
 
 
 @pytest.mark.parametrize("name", [name for name in NODES if name not in NOT_STRAIGHT])
-def test_what_pixels_bring_and_nodes_add_is_the_score(name: str):
+def test_what_pixels_bring_and_nodes_add_is_the_score(name: str, normal: Normal):
     x, seed = normal(3, 2, 4, 4), normal(3, 2, 4, 4)
     made = own(canonical(node(name)), "x", "y", views={}, implicit=True)
     slope, added, score, y = plain.values(made.model, ["grad/x", ADDED, SCORE, "y"], {"x": x, "grad/y": seed})
@@ -29,7 +30,7 @@ def test_what_pixels_bring_and_nodes_add_is_the_score(name: str):
     assert np.allclose((x * slope).sum((1, 2, 3)) + added, score, rtol=1e-3, atol=2e-3)
 
 
-def test_a_constant_that_is_joined_is_added_where_it_lies():
+def test_a_constant_that_is_joined_is_added_where_it_lies(normal: Normal):
     net = model(
         "(float[N,2,4,4] x) => (float[N,3,4,4] y) { a = Expand(c, size)  b = Concat<axis=1>(x, a)  y = Relu(b) }",
         c=normal(1, 1, 4, 4), size=np.array([2, 1, 4, 4]),
@@ -40,7 +41,7 @@ def test_a_constant_that_is_joined_is_added_where_it_lies():
     assert np.allclose((x * slope).sum((1, 2, 3)) + added, score, rtol=1e-3, atol=1e-3)
 
 
-def test_the_map_is_that_of_the_paper():
+def test_the_map_is_that_of_the_paper(normal: Normal):
     """Two convolutions with biases, ReLU and a dense layer, by hand."""
     w1, b1, w2, b2 = normal(3, 2, 1, 1), normal(3), normal(5, 3, 1, 1), normal(5)
     w3, b3 = normal(5, 4), normal(4)

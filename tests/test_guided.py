@@ -13,6 +13,7 @@ from backlit_server.graph.overlays.guided import DECONVNET, GUIDED
 from backlit_server.graph.overlays.straight_through import STRAIGHT_THROUGH
 from backlit_server.graph.stops import FLAT
 from backlit_server.graph.vjp import VJPS
+from written import model
 
 X = np.array([-7, -3.5, -2, -0.5, -1e-3, 1e-3, 0.5, 2, 3.5, 5.5, 7], np.float32)
 G = np.array([1, -1, 0.5, -2, 3, 1, -1, 0.5, -2, 3, 1], np.float32)
@@ -143,8 +144,7 @@ def test_a_whole_network_is_guided_as_layer_by_layer_by_hand() -> None:
     random = np.random.default_rng(0)
     w1, w2 = (random.standard_normal(shape).astype(np.float32) for shape in ((6, 8), (8, 5)))
     text = "(float[N,6] x) => (float[N,5] y) { a = MatMul(x, w1)  b = Relu(a)  c = MatMul(b, w2)  y = Relu(c) }"
-    net = parser.parse_model(f'<ir_version: 10, opset_import: ["": 21]> net {text}')
-    net.graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in {"w1": w1, "w2": w2}.items())
+    net = model(text, w1=w1, w2=w2)
     x, g = (random.standard_normal(shape).astype(np.float32) for shape in ((3, 6), (3, 5)))
     z1 = x @ w1
     z2 = np.maximum(z1, 0) @ w2

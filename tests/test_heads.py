@@ -12,7 +12,6 @@ from onnx import numpy_helper
 
 import backlit
 import plain
-from real_server import real_server
 from written import written
 
 rng = np.random.default_rng(53)
@@ -65,12 +64,6 @@ WEIGHTS = {
 X = rng.normal(size=(2, 3, 16, 16)).astype(np.float32)
 REFERENCE = rng.normal(size=5).astype(np.float32)
 MASK = rng.random((16, 16)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with real_server(tmp_path_factory.mktemp("store")) as address, backlit.connect(address) as connected:
-        yield connected
 
 
 @pytest.fixture(scope="module")

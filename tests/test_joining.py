@@ -5,25 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper, parser
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion
-from backlit_proto.tensors import to_array, to_tensor
 from backlit_server.engine.engine import Engine
 from backlit_server.engine.runtime import Interrupted, Session
 from backlit_server.execution import Execution
 from backlit_server.keeping import Keeping
-from backlit_server.workers.channel import Frame, Kind
-from backlit_server.workers.messages import attach_answer, detach_question, unpack_refusal
-from backlit_server.workers.questions import Desk
-from backlit_server.workers.terms import Terms
 from bare import ask, stored
+from joined import answers, question
+from written import model, written
 
 rng = np.random.default_rng(31)
-Asked = tuple[pb.Question, dict[str, np.ndarray]]
 
 
 @pytest.fixture(scope="module")
@@ -49,31 +43,6 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
     monkeypatch.setattr(Session, "run", noted)
     return made
-
-
-def answers(engine: Engine, asked: Sequence[Asked]) -> list[list[tuple[pb.Explanation, np.ndarray]] | Exception]:
-    """What a desk answers to questions of different callers that wait at the same time, or what it refuses."""
-    sent: list[Frame] = []
-    desk = Desk(engine, sent.append, batch=16)
-    for number, (question, inputs) in enumerate(asked):
-        request = pb.ExplainRequest(question=question, inputs={name: to_tensor(x) for name, x in inputs.items()})
-        desk.post(Frame(Kind.EXPLAIN, number, *detach_question(request, Terms(f"caller {number}"))))
-        for _ in range(9):
-            desk.post(Frame(Kind.ACK, number))
-    desk.post(Frame(Kind.STOP))
-    desk.run()
-    return [_answer([frame for frame in sent if frame.question == number]) for number in range(len(asked))]
-
-
-def _answer(frames: Sequence[Frame]) -> list[tuple[pb.Explanation, np.ndarray]] | Exception:
-    if frames[-1].kind is Kind.FAIL:
-        return unpack_refusal(frames[-1].body)
-    found = [attach_answer(frame.body, frame.blobs) for frame in frames if frame.kind is Kind.ANSWER]
-    return [(one, to_array(one.heatmap)) for response in found for one in response.explanations]
-
-
-def question(digest: str, method: str = "grad-cam", classes: Sequence[int] = (), **said: Any) -> pb.Question:
-    return pb.Question(model=digest, method=method, targets=[pb.Target(class_index=k) for k in classes], **said)
 
 
 def same(ours: Any, theirs: list[tuple[pb.Explanation, np.ndarray]]) -> None:
@@ -106,7 +75,6 @@ def test_whatever_the_methods_targets_and_profiles_one_backbone_run_serves_all(e
         same(ours, theirs)
 
 
-HEADER = '<ir_version: 10, opset_import: ["" : 21]>'
 CONV = rng.normal(size=(4, 3, 3, 3)).astype(np.float32)
 DENSE = rng.normal(size=(4, 5)).astype(np.float32)
 FREE = """(float[N, 3, H, W] x) => (float[N, 5] y) {
@@ -151,14 +119,10 @@ SCALED = """(float[N, 3, 8, 8] x, float[3] by) => (float[N, 5] y) {
 
 def kept(engine: Engine, folder: Path, text: str) -> str:
     """The digest of a model written in ONNX's own notation."""
-    model = parser.parse_model(f"{HEADER} net {text}")
     weights = {"w": CONV, "d": DENSE, "zero": np.array([0]), "two": np.array([2]), "four": np.array([4])}
-    used = {name for node in model.graph.node for name in node.input}
-    model.graph.initializer.extend(
-        numpy_helper.from_array(weights[name], name) for name in sorted(weights) if name in used
-    )
-    onnx.save(model, folder / "net.onnx")
-    return stored(engine.store, folder / "net.onnx")
+    used = {name for node in model(text).graph.node for name in node.input}
+    read = {name: weights[name] for name in sorted(weights) if name in used}
+    return stored(engine.store, written(folder / "net.onnx", text, **read))
 
 
 def shared_by(

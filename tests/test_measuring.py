@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
 from PIL import Image
 
 import plain
@@ -18,7 +17,6 @@ from backlit_server.engine.engine import Engine
 from backlit_server.engine.measuring import timed
 from backlit_server.engine.targets import Row
 from backlit_server.graph import canonical, examine
-from backlit_server.graph.shuffling import shuffled
 from backlit_server.methods.scaling import normalize, resize
 from bare import stored
 
@@ -184,28 +182,6 @@ def test_maps_of_other_images_are_asked_for_as_the_question_asked(engine, shared
         ((told, _),) = asked(engine, shared / MODEL, shared / HUSKY, wanted, method=method, layer=layer)
         assert told.measurements[0].value < 1e-5
         assert 0 <= told.measurements[1].value <= 1
-
-
-@pytest.mark.parametrize("layers", [1, 2, 100])
-def test_the_last_layers_of_weights_are_shuffled_and_no_others(shared, layers):
-    model = canonical(onnx.load(shared / MODEL))
-    made = shuffled(model, examine(model).scores.name, layers, 0)
-    before = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    after = {t.name: numpy_helper.to_array(t) for t in made.graph.initializer}
-    assert before.keys() == after.keys()
-    changed = {name for name, values in after.items() if not np.array_equal(values, before[name])}
-    assert all(np.array_equal(np.sort(after[name], None), np.sort(before[name], None)) for name in changed)
-    weighing = [n for n in model.graph.node if n.op_type in ("Conv", "Gemm", "MatMul")][::-1][:layers]
-    assert changed == {name for node in weighing for name in node.input if name in before and before[name].size > 1}
-
-
-def test_more_layers_shuffled_are_the_same_ones_and_more(shared):
-    model = canonical(onnx.load(shared / MODEL))
-    scores = examine(model).scores.name
-    two, three = (shuffled(model, scores, layers, 5) for layers in (2, 3))
-    first, second = ({t.name: t.raw_data for t in made.graph.initializer} for made in (two, three))
-    own = {t.name: t.raw_data for t in model.graph.initializer}
-    assert all(second[name] == values for name, values in first.items() if values != own[name])
 
 
 @pytest.mark.parametrize(

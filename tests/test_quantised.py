@@ -167,14 +167,13 @@ def test_the_name_of_a_node_is_the_layer_that_the_model_goes_on_with(shared: Pat
 
 @pytest.mark.parametrize("name", ["digits40-cnn-gap", "digits40-vit-tiny"])
 def test_tensors_that_are_rounded_by_their_own_extremes_have_the_maps_of_their_twin(
-    engine: Engine, shared: Path, tmp_path: Path, name: str
+    engine: Engine, shared: Path, digits40: np.ndarray, tmp_path: Path, name: str
 ):
     """DynamicQuantizeLinear: the scale depends on every element, but no reason goes through it."""
     twin, file = shared / "models" / f"{name}.onnx", tmp_path / "dynamic.onnx"
     quantize_dynamic(twin, file, weight_type=QuantType.QUInt8)
-    images = np.load(shared / "photos" / "digits40" / "test200.npz")["images"][:20]
     found = []
-    for x in (images[:, None, None] / 255 * 2 - 1).astype(np.float32):
+    for x in digits40[:20, None]:
         ((told, theirs),) = ask(engine, stored(engine.store, twin), x)
         ((_, ours),) = ask(engine, stored(engine.store, file), x, targets=[told.target.class_index])
         found.append(np.corrcoef(ours.ravel(), theirs.ravel())[0, 1])

@@ -89,12 +89,13 @@ LOCALISED = {("grad-cam", 0.15): (80, 0.48), ("grad-cam", 0.5): (189, 0.67), ("g
 
 
 @pytest.mark.parametrize(("method", "share"), LOCALISED)
-def test_digits_are_boxed_where_they_were_pasted(shared: Path, engine: Engine, method: str, share: float | str):
+def test_digits_are_boxed_where_they_were_pasted(
+    shared: Path, engine: Engine, digits40: np.ndarray, method: str, share: float | str
+):
     digest = stored(engine.store, shared / "models" / "digits40-cnn-gap.onnx")
     test = np.load(shared / "photos" / "digits40" / "test200.npz")
-    x = (test["images"][:, None] / 255 * 2 - 1).astype(np.float32)
     overlaps = []
-    for image, label, truth in zip(x, test["labels"], test["boxes"], strict=True):
+    for image, label, truth in zip(digits40, test["labels"], test["boxes"], strict=True):
         ((_, heatmap),) = ask(engine, digest, image[None], method, [int(label)])
         found = explained(heatmap).box((40, 40), share=share)
         overlaps.append(iou(found, truth) if found else 0)

@@ -1,47 +1,30 @@
 """Relevance against the formulas of the papers, layer by layer in numpy, and what they promise: nothing is lost."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper, parser
 
 import plain
 from backlit_proto.errors import BadQuestion, NotDifferentiable
 from backlit_server.graph import canonical, differentiate, with_outputs
 from backlit_server.graph.overlays.relevance import lrp_alpha_beta, lrp_epsilon, lrp_gamma, lrp_z_plus
 from backlit_server.graph.spelling.merge import merged
-from backlit_server.graph.vjp import VJPS, Rule
+from backlit_server.graph.vjp import VJPS
+from networks import Normal, Table, as_matrix, normals, relevance
+from written import model
 
-RANDOM = np.random.default_rng(7)
-Table = Mapping[str, Rule]
-
-
-def model(text: str, **weights: Any) -> onnx.ModelProto:
-    made = parser.parse_model(f'<ir_version: 10, opset_import: ["": 21]> net {text}')
-    made.graph.initializer.extend(numpy_helper.from_array(np.asarray(v), k) for k, v in weights.items())
-    return made
-
-
-def relevance(net: onnx.ModelProto, rules: Table, x: np.ndarray, seed: np.ndarray) -> np.ndarray:
-    return plain.values(differentiate(net, ["y"], ["x"], rules), ["grad/x"], {"x": x, "grad/y": seed})[0]
-
-
-def normal(*shape: int, scale: float = 1.0) -> np.ndarray:
-    return (RANDOM.standard_normal(shape) * scale).astype(np.float32)
-
-
+DRAWN = normals(7)
 # A network of every kind of layer without a bias: convolutions, a residual sum, pools, a dense layer.
-W = {"w1": normal(4, 2, 3, 3), "w2": normal(4, 1, 3, 3), "w3": normal(6, 4, 3, 3), "w4": normal(6, 5)}
+W = {"w1": DRAWN(4, 2, 3, 3), "w2": DRAWN(4, 1, 3, 3), "w3": DRAWN(6, 4, 3, 3), "w4": DRAWN(6, 5)}
 BODY = """ (float[N,2,8,8] x) => (float[N,5] y) {
     a = Conv<pads=[1,1,1,1]>(x, w1)  b = Relu(a)  c = Conv<pads=[1,1,1,1], group=4>(b, w2)  d = Relu(c)
     e = Add(b, d)  f = MaxPool<kernel_shape=[2,2], strides=[2,2]>(e)  g = Conv<strides=[1,1]>(f, w3)  h = Relu(g)
     i = GlobalAveragePool(h)  j = Flatten(i)  y = MatMul(j, w4) }"""
 NET = model(BODY, **W)
-IMAGES = normal(3, 2, 8, 8)
+IMAGES = DRAWN(3, 2, 8, 8)
 SCORES = plain.values(NET, ["y"], {"x": IMAGES})[0]
 SEED = np.where(np.arange(5) == SCORES.argmax(1)[:, None], SCORES, 0)
 TABLES: dict[str, Callable[[], Table]] = {
@@ -112,12 +95,12 @@ FORMULAS: dict[str, tuple[Formula, Callable[[], Table]]] = {
     "alpha-beta": (by_alpha_beta, lambda: lrp_alpha_beta(2, 1, EPSILON)),
     "z-plus": (by_z_plus, lambda: lrp_z_plus(EPSILON)),
 }
-B = {"b1": normal(3), "b2": normal(4)}
-V = {"v1": normal(3, 2, 3, 3, scale=0.3), "v2": normal(4, 27, scale=0.3)}
+B = {"b1": DRAWN(3), "b2": DRAWN(4)}
+V = {"v1": DRAWN(3, 2, 3, 3, scale=0.3), "v2": DRAWN(4, 27, scale=0.3)}
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-def test_relevance_is_shared_as_the_papers_say(name: str) -> None:
+def test_relevance_is_shared_as_the_papers_say(name: str, normal: Normal) -> None:
     """A strided convolution and a dense layer, both with biases."""
     formula, table = FORMULAS[name]
     net = model(
@@ -135,16 +118,8 @@ def test_relevance_is_shared_as_the_papers_say(name: str) -> None:
     assert np.allclose(relevance(net, table(), x, r).ravel(), expected, rtol=1e-4, atol=1e-4)
 
 
-def as_matrix(w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A 3x3 convolution with stride 2 and a border of one over 6x6, as (inputs, outputs) and a bias an output."""
-    matrix = np.zeros((2, 8, 8, 3, 3, 3), np.float64)
-    for i, j in np.ndindex(3, 3):
-        matrix[:, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3, :, i, j] += w.transpose(1, 2, 3, 0)
-    return matrix[:, 1:7, 1:7].reshape(72, 27), b.repeat(9)
-
-
 # Single nodes: what they are, and what each element of x gets of relevance r.
-X, R = normal(2, 3, scale=2), normal(2, 3)
+X, R = DRAWN(2, 3, scale=2), DRAWN(2, 3)
 NODES: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]] = {
     "an activation": ("y = Tanh(x)", lambda x, r: r),
     "a bias of its own": ("y = Add(x, c)", lambda x, r: r * x / (x + C)),
@@ -166,7 +141,7 @@ NODES: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]] = {
         lambda x, r: bilinear(x, r),
     ),
 }
-C, L = normal(3), normal(2, 2)
+C, L = DRAWN(3), DRAWN(2, 2)
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -190,7 +165,7 @@ def test_a_node_shares_relevance_by_its_closed_form(name: str) -> None:
     assert np.allclose(relevance(net, lrp_epsilon(1e-12), X, R), expected(X, R), rtol=1e-3, atol=1e-4)
 
 
-def test_attention_keeps_relevance_but_for_what_the_softmax_absorbs() -> None:
+def test_attention_keeps_relevance_but_for_what_the_softmax_absorbs(normal: Normal) -> None:
     """A whole block: what reaches the values alone (the softmax held) is kept."""
     text = """(float[1,4,6] x) => (float[1,4,6] y) {
         n = LayerNormalization(x, one, zero)  q = MatMul(n, wq)  k = MatMul(n, wk)  v = MatMul(n, wv)
@@ -205,7 +180,7 @@ def test_attention_keeps_relevance_but_for_what_the_softmax_absorbs() -> None:
     assert np.isfinite(relevance(net, lrp_epsilon(), x, r)).all()
 
 
-def test_a_batch_norm_is_merged_into_the_convolution_before_it() -> None:
+def test_a_batch_norm_is_merged_into_the_convolution_before_it(normal: Normal) -> None:
     text = """(float[N,2,8,8] x) => (float[N,4,6,6] y) {
         a = Conv(x, w, b)  n = BatchNormalization<epsilon=0.01>(a, scale, shift, mean, variance)  y = Relu(n) }"""
     parts = {"scale": normal(4), "shift": normal(4), "mean": normal(4), "variance": normal(4) ** 2 + 0.1}
@@ -217,7 +192,7 @@ def test_a_batch_norm_is_merged_into_the_convolution_before_it() -> None:
     assert [node.op_type for node in net.graph.node] == ["Conv", "BatchNormalization", "Relu"]
 
 
-def test_a_batch_norm_whose_convolution_is_read_elsewhere_stays() -> None:
+def test_a_batch_norm_whose_convolution_is_read_elsewhere_stays(normal: Normal) -> None:
     text = """(float[N,2,8,8] x) => (float[N,2,6,6] y) {
         a = Conv(x, w)  n = BatchNormalization(a, s, s, s, s)  y = Add(n, a) }"""
     net = model(text, w=normal(2, 2, 3, 3), s=np.ones(2, np.float32))
@@ -242,7 +217,11 @@ def test_alpha_and_beta_that_lose_relevance_are_refused(alpha: float, beta: floa
 def test_real_networks_have_relevance(name: str, table: Table, shared: Path) -> None:
     net = onnx.load(shared / "models" / f"{name}.onnx")
     x, y = net.graph.input[0], net.graph.output[0].name
-    image = RANDOM.uniform(-1, 1, [d.dim_value or 1 for d in x.type.tensor_type.shape.dim]).astype(np.float32)
+    image = (
+        np.random.default_rng(3)
+        .uniform(-1, 1, [d.dim_value or 1 for d in x.type.tensor_type.shape.dim])
+        .astype(np.float32)
+    )
     (scores,) = plain.values(net, [y], {x.name: image})
     seed = np.where(np.arange(scores.shape[1]) == scores.argmax(), scores, 0)
     made = differentiate(merged(net), [y], [x.name], table)

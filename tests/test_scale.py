@@ -119,11 +119,12 @@ def test_grad_cam_of_a_probability_is_that_of_its_seed(shared: Path, engine: Eng
 
 
 @pytest.mark.parametrize("scale", ["probability", "log-odds"])
-def test_integrated_gradients_add_up_to_the_difference_on_the_scale_itself(shared: Path, engine: Engine, scale: str):
+def test_integrated_gradients_add_up_to_the_difference_on_the_scale_itself(
+    shared: Path, engine: Engine, digits40: np.ndarray, scale: str
+):
     """Gradients go through the softmax at every point of the way, not with the slope it has at the image."""
     file = shared / "models" / "digits40-cnn-gap.onnx"
-    x = np.load(shared / "photos" / "digits40" / "test200.npz")["images"][:1, None] / 255 * 2 - 1
-    x, digest = x.astype(np.float32), stored(engine.store, file)
+    x, digest = digits40[:1], stored(engine.store, file)
     ((told, heatmap),) = ask(engine, digest, x, "integrated-gradients", scale=scale, steps=200, baseline=-1)
     ((_, scores),) = ask(engine, digest, np.full_like(x, -1), "score")
     formula = {"probability": softmax, "log-odds": log_odds}[scale]

@@ -1,23 +1,14 @@
 """What callers see of a model's self-check: in every answer, and instead of one where the gradients are wrong."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import NotDifferentiable
-from stand_ins import House, collected, open_house, question, refusal, upload
+from stand_ins import House, collected, question, refusal, upload
 
 AGREES = pb.Comparison(verdict=pb.Comparison.VERDICT_AGREES, error=1e-7, doubt=1e-9, gradient=3.25, difference=3.25)
 DIFFERS = pb.Comparison(verdict=pb.Comparison.VERDICT_DIFFERS, error=0.5, doubt=1e-3, gradient=2.5, difference=1.25)
 NOT_CHECKED = pb.Comparison(verdict=pb.Comparison.VERDICT_NOT_CHECKED, explanation="not checked: quantised")
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(tmp_path) as opened:
-        yield opened
 
 
 async def stored(house: House, head: pb.Comparison, network: pb.Comparison) -> pb.SelfCheck:

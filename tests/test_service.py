@@ -1,8 +1,6 @@
 """ExplanationService over a real connection, errors as they travel, and who gets in."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
 
 import grpc
 import pytest
@@ -12,7 +10,6 @@ from backlit_proto.errors import (
     BacklitError,
     BadQuestion,
     InternalError,
-    NotAuthenticated,
     UnknownModel,
     WorkerLost,
 )
@@ -26,18 +23,11 @@ from stand_ins import (
     FakeDevice,
     House,
     collected,
-    open_house,
     question,
     refusal,
     until,
     upload,
 )
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(tmp_path) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -148,51 +138,6 @@ async def test_a_caller_who_does_not_read_stops_the_worker_from_going_on(ready):
     await until(lambda: ready.pool.working == 0)
 
 
-# -------------------------------------------------------------- ExplainMany
-
-
-def items(*methods: str) -> list[pb.ExplainManyRequest]:
-    return [pb.ExplainManyRequest(item=f"{i}", request=question(method=m)) for i, m in enumerate(methods)]
-
-
-def told(responses: Iterable[pb.ExplainManyResponse]) -> list[tuple[str, int | str]]:
-    return [(r.item, r.status.code if r.HasField("status") else "map") for r in responses]
-
-
-async def test_many_questions_are_answered_in_order_and_a_bad_one_ends_only_itself(ready):
-    asked = items("grad-cam", "lost", "cam", "defect")
-    asked[2].request.question.model = "nobody"
-    asked += items("grad-cam")
-    responses = await collected(ready.explanations.ExplainMany(iter(asked), timeout=SECONDS))
-    maps = [("0", "map")] * 3 + [("0", 0)]
-    assert told(responses) == [*maps, ("1", 14), ("2", 5), ("3", 13), *maps]
-    info = pb.ErrorInfo.FromString(responses[4].status.details[0].value)
-    assert (info.reason, responses[4].status.message) == ("WORKER_LOST", "the worker died")
-
-
-async def test_an_item_is_answered_while_the_stream_stays_open(ready):
-    call = ready.explanations.ExplainMany(timeout=SECONDS)
-    for item in items("grad-cam", "grad-cam"):
-        await call.write(item)
-        responses = [await call.read() for _ in range(4)]
-        assert told(responses) == [(item.item, "map")] * 3 + [(item.item, 0)]
-    await call.done_writing()
-    assert not await call.read()
-    assert await call.code() == grpc.StatusCode.OK
-
-
-async def test_leaving_a_stream_of_many_questions_stops_all_their_work(ready):
-    call = ready.explanations.ExplainMany(iter(items(*["endless"] * 10)))
-    await anext(aiter(call))
-    await until(lambda: ready.pool.working > 1)
-    assert ready.pool.working <= 6
-    call.cancel()
-    await until(lambda: ready.pool.working == 0)
-
-
-# ------------------------------------------------------------- ListMethods
-
-
 async def test_methods_are_listed_from_the_table_with_what_a_model_can_answer(ready):
     listed = await ready.explanations.ListMethods(pb.ListMethodsRequest(model="demo"))
     assert [m.name for m in listed.methods] == list(METHODS)
@@ -218,46 +163,6 @@ async def test_presets_are_spelled_out(house):
     assert [p.preset for p in listed.presets] == list(PRESETS)
     caffe = listed.presets[list(PRESETS).index("caffe")]
     assert (caffe.color, caffe.mean[0]) == (pb.Preprocessing.COLOR_BGR, PRESETS["caffe"].mean[0])
-
-
-# ------------------------------------------------------------------- access
-
-
-@pytest.mark.parametrize(
-    ("sent", "admitted"),
-    [(None, False), ("Bearer right", True), ("bearer right", True), ("Bearer wrong", False), ("right", False),
-     ("Basic right", False), ("Bearer ", False)],
-)  # fmt: skip
-async def test_only_who_sends_the_token_gets_in(tmp_path, sent, admitted):
-    token = tmp_path / "token"
-    token.write_text("right\n")
-    async with open_house(tmp_path / "store", token_file=token) as house:
-        metadata = [("authorization", sent)] if sent is not None else []
-        calls = [
-            house.models.List(pb.ListRequest(), metadata=metadata),
-            collected(house.explanations.ExplainMany(iter(()), metadata=metadata)),
-        ]
-        for call in calls:
-            if admitted:
-                await call
-            else:
-                assert isinstance(await refusal(call), NotAuthenticated)
-
-
-async def test_a_changed_token_counts_at_once_and_a_lost_one_lets_nobody_in(tmp_path):
-    token = tmp_path / "token"
-    token.write_text("first")
-    async with open_house(tmp_path / "store", token_file=token) as house:
-
-        def listed(sent: str):
-            return house.models.List(pb.ListRequest(), metadata=[("authorization", f"Bearer {sent}")])
-
-        await listed("first")
-        token.write_text("second!")
-        assert isinstance(await refusal(listed("first")), NotAuthenticated)
-        await listed("second!")
-        token.unlink()
-        assert isinstance(await refusal(listed("second!")), NotAuthenticated)
 
 
 async def test_devices_are_listed_with_what_is_amiss(house):

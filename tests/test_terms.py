@@ -2,8 +2,6 @@
 
 import math
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import grpc
 import pytest
@@ -12,17 +10,16 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto import backlit_pb2_grpc as services
 from backlit_proto.errors import BadQuestion
 from backlit_server.workers.terms import Priority
-from stand_ins import SECONDS, House, collected, open_house, question, refusal, until, upload
+from stand_ins import SECONDS, House, collected, question, refusal, until, upload
 
 AUDIT = pb.Question.PRIORITY_AUDIT
 INTERACTIVE = pb.Question.PRIORITY_INTERACTIVE
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(tmp_path) as opened:
-        await upload(opened, name="demo")
-        yield opened
+async def house(house: House) -> House:
+    await upload(house, name="demo")
+    return house
 
 
 def asked(priority: pb.Question.Priority) -> pb.ExplainRequest:

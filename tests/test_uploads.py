@@ -2,8 +2,6 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -28,7 +26,6 @@ from stand_ins import (
     DIGEST,
     SECONDS,
     WEIGHTS,
-    House,
     collected,
     open_house,
     patient_upload,
@@ -37,12 +34,6 @@ from stand_ins import (
     upload,
     upload_parts,
 )
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(tmp_path) as opened:
-        yield opened
 
 
 async def test_an_uploaded_model_is_answered_with_its_card_and_can_be_looked_up(house):
