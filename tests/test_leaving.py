@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from backlit_proto.errors import WorkerLost
+from backlit_server.workers.credit import ANSWERS
 from backlit_server.workers.pool import Pool
-from backlit_server.workers.turns import CREDIT
 from toys import answers, number, question, rest
 from waiting import WAIT, until
 
@@ -77,10 +77,10 @@ async def test_an_unread_stream_parks_and_others_are_served(pool):
     async with aclosing(pool.explain(question("many", answers=1000))) as stream, asyncio.timeout(WAIT):
         await anext(stream)
         asked = 0
-        while await number(pool, "steps") - asked < 1 + CREDIT:
+        while await number(pool, "steps") - asked < 1 + ANSWERS:
             asked += 1
         for _ in range(20):
             asked += 1
-            assert await number(pool, "steps") - asked == 1 + CREDIT
+            assert await number(pool, "steps") - asked == 1 + ANSWERS
         others = [answer[0, 0] for answer in await rest(stream)]
     assert others == list(range(1, 1000)), "once it is read, it goes on where it was"

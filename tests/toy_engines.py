@@ -76,6 +76,17 @@ class Toy:
         for number in range(int(request.question.layer)):
             yield self._answer(np.full((7, 7), number, np.float32), image=number)
 
+    def whole(self, request: pb.ExplainRequest, tensors: Sequence[np.ndarray]) -> Answers:
+        """As many answers as the question's layer says, the last of which says that it is the last."""
+        for answer in self.many(request, tensors):
+            answer[0].last = answer[0].explanations[0].image + 1 == int(request.question.layer)
+            yield answer
+
+    def large(self, request: pb.ExplainRequest, tensors: Sequence[np.ndarray]) -> Answers:
+        """As many answers as the question's layer says, of 1 MB each."""
+        for number in range(int(request.question.layer)):
+            yield self._answer(np.full((512, 512), number, np.float32), image=number)
+
     def steps(self, request: pb.ExplainRequest, tensors: Sequence[np.ndarray]) -> Answers:
         """How many steps were taken before this one."""
         yield self._answer(np.array(self._steps, np.int64))

@@ -864,14 +864,16 @@ class Rendering(_message.Message):
     def __init__(self, size: _Optional[_Union[Rendering.Size, str]] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., relu: _Optional[bool] = ..., normalize: _Optional[bool] = ..., data_type: _Optional[_Union[DataType, str]] = ..., each_channel: _Optional[bool] = ..., value_range: _Optional[_Union[Rendering.Range, _Mapping]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("explanations", "progress", "provenance")
+    __slots__ = ("explanations", "progress", "provenance", "last")
     EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     PROVENANCE_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
     explanations: _containers.RepeatedCompositeFieldContainer[Explanation]
     progress: float
     provenance: Provenance
-    def __init__(self, explanations: _Optional[_Iterable[_Union[Explanation, _Mapping]]] = ..., progress: _Optional[float] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ...) -> None: ...
+    last: bool
+    def __init__(self, explanations: _Optional[_Iterable[_Union[Explanation, _Mapping]]] = ..., progress: _Optional[float] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., last: _Optional[bool] = ...) -> None: ...
 
 class Explanation(_message.Message):
     __slots__ = ("heatmap", "image", "target", "layer", "method", "status", "note", "facts", "layers", "measurements", "classes")

@@ -10,9 +10,10 @@ import numpy as np
 from backlit_proto import backlit_pb2 as pb
 from backlit_server.engine.answers import Looked, Sent, respond
 from backlit_server.engine.choices import explaining
+from backlit_server.engine.ending import Ending, most_heatmaps
 from backlit_server.engine.features import Features
 from backlit_server.engine.frames import frames
-from backlit_server.engine.inputs import image_size, pieces
+from backlit_server.engine.inputs import image_size, images_in, pieces
 from backlit_server.engine.joining import Pass, Run, most_images, run_together
 from backlit_server.engine.looking import found
 from backlit_server.engine.models import OpenModel
@@ -70,6 +71,7 @@ class Engine:
         framed = frames(question.pictures, prepared, size)
         turns = list(pieces(inputs, model.anatomy.inputs, lambda: _at_once(model, inputs, each)))
         left = len(turns) * len(each)
+        ending = Ending(images_in(inputs, model.anatomy.inputs) * len(each) * most_heatmaps(question.targets))
         for first, feeds in turns:
             run = Run(model, question.wording.model, feeds, first, framed, self._features)
             for plan in each:
@@ -78,7 +80,8 @@ class Engine:
                 yield from run.needing(session, asked)
                 sent = Sent(prepared, size, run.passes[session.digest].reused)
                 for looked in found(question, plan, run, prepared, until):
-                    yield from self.watch.each(ENCODE, TELL[type(looked)](looked, first, plan.maker, sent))
+                    told = TELL[type(looked)](looked, first, plan.maker, sent)
+                    yield from ending.marked(self.watch.each(ENCODE, told))
                 started, left = time.monotonic(), left - 1
 
     def run(self, passes: Sequence[Pass]) -> None:

@@ -24,7 +24,7 @@ class Kind(IntEnum):
 
     EXPLAIN = 1  # body: an ExplainRequest without its tensors' bytes, which are the blobs
     CANCEL = 2  # answered by END as soon as the question is let go
-    ACK = 3  # one answer was taken: the worker may send another
+    ACK = 3  # one answer was taken: the worker may send another; the last one needs none
     FORGET = 4  # body: the digest of a deleted model
     STOP = 5  # finish what was asked, then leave
     LOOK = 6  # answered by FIGURES at once, whatever the worker is at
@@ -33,6 +33,7 @@ class Kind(IntEnum):
     END = 18  # body: the story of the question, nothing where it was let go
     FAIL = 19  # body: JSON of reason, message, details; for question 0: the worker cannot start
     FIGURES = 20  # body: JSON of rows as in figures.py
+    LAST = 21  # an answer after which there is none; body: the story as END has it, its length ahead, then as ANSWER's
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """What the bodies of frames hold: questions, answers and refusals, taken apart from their tensors and put together."""
 
 import json
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import numpy as np
 
@@ -11,6 +13,8 @@ from backlit_proto.tensors import tensors_in, to_array
 from backlit_server.workers.channel import Frame, Kind
 from backlit_server.workers.memory import Blob
 from backlit_server.workers.terms import Terms, packed, unpacked
+
+LENGTH = struct.Struct("<I")
 
 
 def detach_question(request: pb.ExplainRequest, terms: Terms) -> tuple[bytes, list[bytes]]:
@@ -35,9 +39,26 @@ def detach_answer(response: pb.ExplainResponse, heatmaps: Sequence[np.ndarray]) 
     return response.SerializeToString(), [np.ascontiguousarray(h).reshape(-1).view(np.uint8).data for h in heatmaps]
 
 
-def answered(question: int, response: pb.ExplainResponse, heatmaps: Sequence[np.ndarray]) -> Frame:
-    """The frame that hands an answer to the front."""
-    return Frame(Kind.ANSWER, question, *detach_answer(response, heatmaps))
+def with_story(story: bytes, body: bytes) -> bytes:
+    """The body of an answer that is the last of its question, whose story comes with it."""
+    return LENGTH.pack(len(story)) + story + body
+
+
+def heard(arrival: Frame | BacklitError) -> tuple[pb.ExplainResponse | None, bytes | None]:
+    """An answer to a question, the story with which it ends, or both; raises what it failed with."""
+    if isinstance(arrival, BacklitError):
+        raise arrival
+    return HEARD[arrival.kind](arrival)
+
+
+def _last(frame: Frame) -> tuple[pb.ExplainResponse, bytes]:
+    (length,) = LENGTH.unpack_from(frame.body)
+    story, body = frame.body[LENGTH.size : LENGTH.size + length], frame.body[LENGTH.size + length :]
+    return attach_answer(body, frame.blobs), story
+
+
+def _failed(frame: Frame) -> NoReturn:
+    raise unpack_refusal(frame.body)
 
 
 def attach_answer(body: bytes, blobs: Sequence[Blob]) -> pb.ExplainResponse:
@@ -57,3 +78,11 @@ def pack_refusal(error: BacklitError) -> bytes:
 def unpack_refusal(body: bytes) -> BacklitError:
     """The error that was raised in the worker."""
     return revive(**json.loads(body))
+
+
+HEARD: dict[Kind, Callable[[Frame], tuple[pb.ExplainResponse | None, bytes | None]]] = {
+    Kind.ANSWER: lambda frame: (attach_answer(frame.body, frame.blobs), None),
+    Kind.LAST: _last,
+    Kind.END: lambda frame: (None, frame.body),
+    Kind.FAIL: _failed,
+}

@@ -21,7 +21,7 @@ from backlit_proto.errors import BacklitError, ServerUnavailable
 from backlit_server.story import Hear, unpacked
 from backlit_server.workers.channel import Channel, Frame, Kind
 from backlit_server.workers.figures import Figure, Looks
-from backlit_server.workers.messages import attach_answer, detach_question, unpack_refusal
+from backlit_server.workers.messages import detach_question, heard, unpack_refusal
 from backlit_server.workers.relay import relay
 from backlit_server.workers.terms import Terms
 
@@ -121,19 +121,16 @@ class WorkerProcess:
         arrivals = self._questions[number] = asyncio.Queue()
         try:
             self.send(Frame(Kind.EXPLAIN, number, *detach_question(request, terms)))
-            while True:
-                arrival = await arrivals.get()
-                if isinstance(arrival, BacklitError):
-                    raise arrival
-                if arrival.kind is Kind.FAIL:
-                    raise unpack_refusal(arrival.body)
-                if arrival.kind is Kind.END:
-                    story = unpacked(arrival.body)
-                    story.sent(sent)
-                    hear(story)
-                    return
-                self.send(Frame(Kind.ACK, number))
-                yield attach_answer(arrival.body, arrival.blobs)
+            end = None
+            while end is None:
+                answer, end = heard(await arrivals.get())
+                if end is None:
+                    self.send(Frame(Kind.ACK, number))
+                if answer is not None:
+                    yield answer
+            story = unpacked(end)
+            story.sent(sent)
+            hear(story)
         finally:
             if self._questions.pop(number, None) is not None:
                 self._cancelled[number] = self._loop.call_later(self._patience, self._lose_patience, number)

@@ -1,7 +1,6 @@
 """The questions of one worker: a step each in fair turns, and passes that several wait for in one run."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
@@ -11,7 +10,8 @@ from backlit_server.story import ENCODE, QUEUE, Story, packed
 from backlit_server.workers.answering import Answer, Engine, Pass
 from backlit_server.workers.channel import Frame, Kind
 from backlit_server.workers.figures import figures
-from backlit_server.workers.messages import answered, attach_question
+from backlit_server.workers.leaving import Leaving
+from backlit_server.workers.messages import attach_question, detach_answer, with_story
 from backlit_server.workers.refusals import failed
 from backlit_server.workers.sharing import first, full, images, together
 from backlit_server.workers.turns import Question, Turns
@@ -42,9 +42,7 @@ class Desk:
         # The questions that may take a step. One that is in _questions only is parked: it has no credit left.
         self._turns = Turns()
         self._stopping = False
-        self._stepping = threading.Lock()
-        self._in_step: Sequence[Question] = ()
-        self._cancelled: set[int] = set()
+        self._leaving = Leaving(engine.interrupt)
         self._spare, self._ready = engine.warm_up(), False
         self._actions = {
             Kind.EXPLAIN: self._open,
@@ -57,17 +55,10 @@ class Desk:
     def post(self, frame: Frame) -> None:
         """Leaves a frame for the thread that works; a cancelled question takes no further step.
 
-        A run is interrupted when all whom it is for are cancelled; a question that is in no run is let go at once,
-        whatever the thread that works is at.
+        One that is in no step is let go at once, whatever the thread that works is at.
         """
-        if frame.kind is Kind.CANCEL:
-            with self._stepping:
-                self._cancelled.add(frame.question)
-                numbers = {question.number for question in self._in_step}
-                if frame.question in numbers and numbers <= self._cancelled:
-                    self._engine.interrupt()
-            if frame.question not in numbers:
-                self._send(Frame(Kind.END, frame.question))
+        if frame.kind is Kind.CANCEL and self._leaving.cancel(frame.question):
+            self._send(Frame(Kind.END, frame.question))
         if frame.kind is Kind.LOOK:
             self._send(figures(frame.question, self._engine.figures()))
             return
@@ -137,7 +128,7 @@ class Desk:
         started, several, story = self._clock(), images(questions), Story()
         self._engine.watch.begin(story)
         try:
-            if len(there := self._begin(questions)) > 1:
+            if len(there := self._leaving.begin(questions)) > 1:
                 self._engine.run([question.waiting for question in there])
         except Exception as error:  # of one of them, perhaps; who is to blame will be told in a step of his own
             log.info("a run for %d questions failed, each goes on alone: %s", len(questions), error)
@@ -153,7 +144,7 @@ class Desk:
         questions[0].story.runs |= story.runs
 
     def _step(self, question: Question) -> None:
-        if not self._begin([question]):
+        if not self._leaving.begin([question]):
             self._turns.leave(question)
             return  # it was cancelled while it waited for its turn
         started, question.opened, question.waiting = self._clock(), True, None
@@ -176,17 +167,8 @@ class Desk:
         question.story.add(QUEUE, question.queued, until)
         question.queued = self._clock()
 
-    def _begin(self, questions: Sequence[Question]) -> Sequence[Question]:
-        """Those of the questions that are still asked; their run can be interrupted from here on."""
-        with self._stepping:
-            self._in_step = [question for question in questions if question.number not in self._cancelled]
-            return self._in_step
-
     def _end(self) -> None:
-        with self._stepping:
-            let_go = [question.number for question in self._in_step if question.number in self._cancelled]
-            self._in_step = ()
-        for number in let_go:
+        for number in self._leaving.end():
             self._send(Frame(Kind.END, number))
 
     def _pass_on(self, question: Question, said: Answer | Pass | None) -> None:
@@ -196,18 +178,26 @@ class Desk:
             question.waiting, question.since = said, self._clock()
 
     def _answer(self, question: Question, answer: Answer) -> None:
-        if question.number not in self._cancelled:
-            self._engine.watch.call(ENCODE, lambda: self._send(answered(question.number, *answer)))
-            question.credit -= 1
-            if not question.credit:
-                self._turns.leave(question)
+        if question.number in self._leaving:
+            return
+        watch = self._engine.watch
+        body, blobs = watch.call(ENCODE, lambda: detach_answer(*answer))
+        if answer[0].last:
+            watch.end()
+            whole = with_story(packed(question.story), body)
+            self._close(question, lambda: Frame(Kind.LAST, question.number, whole, blobs))
+            return
+        watch.call(ENCODE, lambda: self._send(Frame(Kind.ANSWER, question.number, body, blobs)))
+        question.credit.sent(len(body) + sum(map(len, blobs)))
+        if not question.credit:
+            self._turns.leave(question)
 
     def _close(self, question: Question, last: Callable[[], Frame]) -> None:
+        if question.number not in self._leaving:
+            self._send(last())
         del self._questions[question.number]
         self._turns.leave(question)
         self._abandon(question)
-        if question.number not in self._cancelled:
-            self._send(last())
 
     def _open(self, frame: Frame) -> None:
         try:
@@ -220,7 +210,7 @@ class Desk:
         self._turns.enter(question)
 
     def _cancel(self, frame: Frame) -> None:
-        self._cancelled.discard(frame.question)
+        self._leaving.let_go(frame.question)
         question = self._questions.pop(frame.question, None)
         if question is not None:  # else it ended while the cancel was on its way
             self._turns.leave(question)
@@ -236,8 +226,9 @@ class Desk:
         question = self._questions.get(frame.question)
         if question is None:
             return
-        question.credit += 1
-        if question.credit == 1:
+        parked = not question.credit
+        question.credit.taken()
+        if parked and question.credit:
             question.queued = self._clock()
             self._turns.enter(question)
 

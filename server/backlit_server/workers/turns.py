@@ -11,11 +11,8 @@ from dataclasses import dataclass, field
 
 from backlit_server.story import Story
 from backlit_server.workers.answering import Answer, Pass
+from backlit_server.workers.credit import Credit
 from backlit_server.workers.terms import ANYBODY, Priority, Terms
-
-CREDIT = 4
-"""Answers that may be sent before the caller has taken the first: enough to keep both sides busy, and what an unread
-stream costs."""
 
 CHARGED = {Priority.INTERACTIVE: 1.0, Priority.AUDIT: 10.0}
 """What a second counts."""
@@ -35,7 +32,7 @@ class Question:
     number: int
     steps: Generator[Answer | Pass | None, None, None]
     terms: Terms = ANYBODY
-    credit: int = CREDIT
+    credit: Credit = field(default_factory=Credit)
     opened: bool = False
     waiting: Pass | None = None
     since: float = 0.0
