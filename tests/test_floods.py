@@ -30,7 +30,8 @@ NET = """(float[N, 3, H, W] x) => (float[N, 5] scores) {
 WEIGHTS = {"w": rng.normal(size=(4, 3, 3, 3)).astype(np.float32), "v": rng.normal(size=(4, 5)).astype(np.float32)}
 X = rng.normal(size=(1, 3, 128, 128)).astype(np.float32)
 PLACES = 4  # questions in flight
-ROOM = 300  # MB by which the server may grow: about 60 a caller who does not read, four answers of 4 MB on each side
+ROOM = 300  # MB by which the server may grow
+UNREAD = 30  # MB by which the front may grow for a caller who does not read: 4 MB are on their way, 4 wait behind them
 
 Explanations = services.ExplanationServiceStub
 
@@ -127,12 +128,14 @@ async def test_callers_who_never_read_cost_no_memory_and_nobody_else_waits_for_t
     asked = question(np.ones((40, 3, 64, 64), np.float32))
     asked.question.targets[0].all = True
     asked.question.rendering.CopyFrom(pb.Rendering(size="SIZE_EXPLICIT", height=1024, width=1024))
+    front = resident_mb(server_processes(store)["front"])
     unread = [Explanations(channel).Explain(asked) for _ in range(PLACES - 1)]
     for call in unread:
         await call.wait_for_connection()
     await served(address)
     await at_rest(server_processes(store)["worker"])
     assert not any(call.done() for call in unread)
+    assert resident_mb(server_processes(store)["front"]) - front < UNREAD * len(unread)
     assert grown() < ROOM
     await served(address)
     for call in unread:
