@@ -67,6 +67,8 @@ LINEAR = {
     "AveragePool": "p = AveragePool<kernel_shape = [6, 6]>(f) q = Reshape(p, flat) r = MatMul(q, w) y = Add(r, b)",
     "1x1 convolution behind": "p = GlobalAveragePool(f) q = Conv(p, kernel, b) y = Flatten(q)",
     "1x1 convolution before": "q = Conv(f, kernel, b) p = GlobalAveragePool(q) y = Flatten(p)",
+    "constants of its size that are not it": "p = GlobalAveragePool(f) q = Flatten(p) r = MatMul(q, w2) "
+    "s = MatMul(q, minus) t = Add(r, s) y = Add(t, b)",
     "Dropout": "p = GlobalAveragePool(f) d = Dropout(p) q = Squeeze(d, axes) r = MatMul(q, w) y = Sub(r, b)",
 }
 NOT_LINEAR = {
@@ -83,6 +85,7 @@ WEIGHTS = {
     "w1": random.normal(size=(4, 3, 3, 3)).astype(np.float32),
     "w": W,
     "w2": 2 * W,
+    "minus": -W,
     "kernel": W.T.reshape(5, 4, 1, 1).copy(),
     "b": np.arange(5, dtype=np.float32),
     "axes": np.array([2, 3]),

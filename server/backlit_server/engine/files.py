@@ -71,7 +71,8 @@ def _assembled(path: Path, files: Sequence[pb.File], data: memoryview) -> ModelF
     weights, inner = (_places(tensors, files[:-1]) for tensors in (model.graph.initializer, _inner(model)))
     _check_all_read([*weights, *inner], files[:-1])
     weights.sort(key=lambda place: place.size, reverse=True)
-    outside = _too_many(model.ByteSize() + sum(place.size for place in (*weights, *inner)), weights)
+    # Not ByteSize(), which writes the whole model to see how long it is.
+    outside = _too_many(files[-1].size + sum(place.size for place in (*weights, *inner)), weights)
     for place in weights[:outside]:
         _point(place, path.name)
     for place in (*weights[outside:], *inner):

@@ -3,6 +3,7 @@
 A graph that was set on such weights is some hundred kilobytes; copies, cuts and gradients of it share them.
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,13 +41,17 @@ def moved_out(model: ModelProto, keep: Callable[[np.ndarray], Path]) -> ModelPro
     copy(model.graph, light.graph, but=("initializer",))  # a message never gives back what it once held
     for tensor in model.graph.initializer:
         kept = light.graph.initializer.add()
-        if tensor.ByteSize() < HEAVY or external(tensor) or tensor.data_type not in WHOLE:
+        if tensor.data_type not in WHOLE or external(tensor) or _nbytes(tensor) < HEAVY:
             kept.CopyFrom(tensor)
             continue
         values = np.ascontiguousarray(numpy_helper.to_array(tensor))
         kept.MergeFrom(TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims))
         point(kept, str(keep(values.reshape(-1).view(np.uint8))), values.nbytes)
     return light
+
+
+def _nbytes(tensor: TensorProto) -> int:
+    return math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
 
 
 def brought_in(model: ModelProto) -> ModelProto:
