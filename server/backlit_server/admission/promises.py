@@ -60,12 +60,13 @@ class Trial:
         elif row.rules in REHEARSALS and not self._rehearsed(row.rules, cut, parameters):
             self.model.heads.seeded_at(cut, row.rules, parameters)
         if row.rules in NARROW:
-            method_graph(outline(cut, self.scores), cut, self.scores, recipe)
+            scores = self.model.anatomy.scores.name
+            method_graph(outline(cut, scores), cut, scores, recipe)
 
     def asks(self, cut: Cut | None, row: Method) -> None:
         """The gradients that a method of many passes asks for."""
         places = {
-            asking.Gradients: lambda: [self.model.backbones.at(self.image).cut],
+            asking.Gradients: lambda: [self.model.backbones.at(self.model.anatomy.image).cut],
             asking.Blocks: lambda: self.model.backbones.blocks,
         }
         for ask in asking.GRADIENT_ASKS.intersection(row.asks):
@@ -78,18 +79,10 @@ class Trial:
 
         Refused are they in the words of the seeding by these rules.
         """
-        if self.passed.isdisjoint((cut.layer, self.image)):
+        if self.passed.isdisjoint((cut.layer, self.model.anatomy.image)):
             if not self._rehearsed("", cut, {}):
                 self.model.heads.seeded_at(cut, rules, parameters or {})
             self.passed.add(cut.layer)
 
     def _rehearsed(self, rules: str, cut: Cut, parameters: Mapping[str, Any]) -> bool:
-        return rehearsed(rules, cut.head, cut.layer, self.scores, parameters)
-
-    @property
-    def image(self) -> str:
-        return self.model.anatomy.inputs[0].name
-
-    @property
-    def scores(self) -> str:
-        return self.model.anatomy.scores.name
+        return rehearsed(rules, cut.head, cut.layer, self.model.anatomy.scores.name, parameters)

@@ -86,21 +86,27 @@ def respond(
 ) -> Iterator[tuple[pb.ExplainResponse, Sequence[np.ndarray]]]:
     """The responses for what one run found, each with the heatmaps that belong into it, one a row."""
     statuses = _statuses(looked, maker.wording)
-    step = rows_at_once(looked.heatmaps.shape[1:], maker.wording.rendering.size, sent.input_size)
-    for start in range(0, len(looked.rows), step):
-        part = slice(start, start + step)
-        rendered = render(looked.heatmaps[part], maker.wording.rendering, sent.input_size)
-        how = provenance(looked, maker, sent, rendered.steps)
-        response = pb.ExplainResponse(progress=looked.progress, provenance=how)
-        shape = pb.Tensor(data_type=data_type_of(rendered.heatmaps.dtype), shape=rendered.heatmaps.shape[1:])
+    for part, heatmaps, response in parts(looked, maker, sent):
+        shape = pb.Tensor(data_type=data_type_of(heatmaps.dtype), shape=heatmaps.shape[1:])
         alike = pb.Explanation(heatmap=shape, layer=looked.layer, layers=looked.layers, method=maker.wording.method)
-        for k, (row, status) in enumerate(zip(looked.rows[part], statuses[part], strict=True), start):
+        for k, (row, status) in enumerate(zip(looked.rows[part], statuses[part], strict=True), part.start):
             told = response.explanations.add()
             told.CopyFrom(alike)
             told.image, told.status, told.note = first_image + row.image, status, NOTES[status]
             resolve(told.target, row)
             _add_findings(told, looked, k)
-        yield response, list(rendered.heatmaps)
+        yield response, list(heatmaps)
+
+
+def parts(looked: Looked, maker: Maker, sent: Sent) -> Iterator[tuple[slice, np.ndarray, pb.ExplainResponse]]:
+    """What a message holds at most: which of the maps, finished, and the response that they are to go into."""
+    step = rows_at_once(looked.heatmaps.shape[1:], maker.wording.rendering.size, sent.input_size)
+    for start in range(0, len(looked.heatmaps), step):
+        part = slice(start, start + step)
+        rendered = render(looked.heatmaps[part], maker.wording.rendering, sent.input_size)
+        how = provenance(looked, maker, sent, rendered.steps)
+        response = pb.ExplainResponse(progress=looked.progress, provenance=how)
+        yield part, rendered.heatmaps, response
 
 
 def _add_findings(told: pb.Explanation, looked: Looked, k: int) -> None:

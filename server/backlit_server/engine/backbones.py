@@ -100,7 +100,7 @@ class Backbones:
         """The input that is the image, for methods that look at it."""
         if expected_image(self._anatomy) is None:
             raise NotExplainable(f"{method} looks at the image, and the model's input is not one image")
-        return self._anatomy.inputs[0].name
+        return self._anatomy.image
 
     def _at_image(self, method: str, layer: str, image: str) -> str:
         if layer not in ("", image):

@@ -185,7 +185,7 @@ class OpenModel:
         if self.image is None:
             raise NotExplainable("the model's input is not one image, so its file cannot take pictures")
         by = recipe(declared, self.image, GRAPH)
-        return with_pixels(graph, self.anatomy.inputs[0].name, by, self.image)
+        return with_pixels(graph, self.anatomy.image, by, self.image)
 
     def spatial(self, layer: str, features: np.ndarray) -> np.ndarray:
         """Features of a layer as maps: N, C, H, W."""

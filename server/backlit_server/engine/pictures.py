@@ -54,7 +54,7 @@ class Pictures:
             raise BadQuestion("the model's input is not one image: send float arrays by name instead of pictures")
         by = self.recipe(question.wording.preprocessing, model.image)
         prepared = yield from self.prepare(question.pictures, by, model.image)
-        return {model.anatomy.inputs[0].name: prepared}, by
+        return {model.anatomy.image: prepared}, by
 
     def prepare(
         self, pictures: Sequence[Picture], by: PictureRecipe, expected: ImageInput

@@ -56,7 +56,7 @@ class Sitting:
     @property
     def image(self) -> str:
         """The input that is the image."""
-        return self.model.anatomy.inputs[0].name
+        return self.model.anatomy.image
 
     @property
     def scores(self) -> str:

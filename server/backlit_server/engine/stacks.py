@@ -11,13 +11,12 @@ import numpy as np
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import data_type_of, to_tensor
-from backlit_server.engine.answers import Looked, Maker, Passes, Sent, provenance, rows_at_once
+from backlit_server.engine.answers import Looked, Maker, Passes, Sent, parts
 from backlit_server.engine.backbones import Backbone
 from backlit_server.engine.causes import Ran, causes
 from backlit_server.engine.heads import Head
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.questions import Wording
-from backlit_server.engine.rendering import render
 from backlit_server.engine.target_kinds import all_values, rows
 from backlit_server.engine.targets import NO_CLASS, SCALES
 from backlit_server.engine.verdicts import NOTES, OK, judge
@@ -112,14 +111,9 @@ def _by_image(looked: Looked, about: Scores, wording: Wording) -> Iterator[Stack
 def respond_stack(stack: Stack, first_image: int, maker: Maker, sent: Sent) -> Iterator[Answer]:
     """The responses for the maps of all classes."""
     looked = stack.looked
-    step = rows_at_once(looked.heatmaps.shape[1:], maker.wording.rendering.size, sent.input_size)
-    for start in range(0, len(looked.heatmaps), step):
-        part = slice(start, start + step)
-        rendered = render(looked.heatmaps[part], maker.wording.rendering, sent.input_size)
-        how = provenance(looked, maker, sent, rendered.steps)
-        response = pb.ExplainResponse(progress=looked.progress, provenance=how)
+    for part, heatmaps, response in parts(looked, maker, sent):
         response.explanations.add(
-            heatmap=pb.Tensor(data_type=data_type_of(rendered.heatmaps.dtype), shape=rendered.heatmaps.shape),
+            heatmap=pb.Tensor(data_type=data_type_of(heatmaps.dtype), shape=heatmaps.shape),
             image=first_image + stack.image,
             target=_target(stack),
             layer=looked.layer,
@@ -127,7 +121,7 @@ def respond_stack(stack: Stack, first_image: int, maker: Maker, sent: Sent) -> I
             method=maker.wording.method,
             classes=_classes(stack, part),
         )
-        yield response, [rendered.heatmaps]
+        yield response, [heatmaps]
 
 
 def _target(stack: Stack) -> pb.ResolvedTarget:

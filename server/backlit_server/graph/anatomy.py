@@ -87,6 +87,11 @@ class Anatomy:
     batched: frozenset[str]
 
     @property
+    def image(self) -> str:
+        """The name of the input that is the image: of several the first."""
+        return self.inputs[0].name
+
+    @property
     def last_layers(self) -> tuple[str, ...]:
         """The layers of the levels."""
         return tuple(level.layer.name for level in self.levels)

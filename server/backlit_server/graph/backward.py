@@ -12,8 +12,9 @@ from backlit_server.graph.recording.kinds import value_info
 from backlit_server.graph.recording.sym import FLOATS, Sym
 from backlit_server.graph.recording.tape import Tape
 from backlit_server.graph.spelling.bodies import names_made
+from backlit_server.graph.unhindered import unhindered
 from backlit_server.graph.vjp import VJPS, Rule
-from backlit_server.graph.walk import backward, unhindered
+from backlit_server.graph.walk import backward
 
 
 def differentiate(

@@ -11,7 +11,6 @@ from backlit_proto.errors import NotDifferentiable
 from backlit_server.graph.gradient_path import Blocker, Path, blockers, label, name_of, path_between
 from backlit_server.graph.opening import with_rules
 from backlit_server.graph.recording.broadcast import fitted
-from backlit_server.graph.recording.inference import numbered
 from backlit_server.graph.recording.kinds import Kind, kinds_of, value_info
 from backlit_server.graph.recording.schema import arity, attributes_of
 from backlit_server.graph.recording.sym import Sym
@@ -40,7 +39,7 @@ def backward(tape: Tape, path: Path, seeds: Mapping[str, Sym], rules: Rules) -> 
         lost = found and not path.tensors.intersection(names).issubset(typed)  # its types, behind what has no rule
         if label(node) in rules and not lost:
             try:
-                parts = _passed(tape, node, g, path, rules, found)
+                parts = passed(tape, node, g, path, rules, found)
             except NotDifferentiable as refused:
                 found.append(Blocker(label(node), name_of(node), refused.message))
         for name, part in zip(names, parts, strict=True):
@@ -48,48 +47,6 @@ def backward(tape: Tape, path: Path, seeds: Mapping[str, Sym], rules: Rules) -> 
                 terms.setdefault(name, []).append(fitted(part, Sym(tape, name)))
     totals = {name: _total(terms, name) for name in terms}
     return {name: g for name, g in totals.items() if g is not None}, found
-
-
-def unhindered(tape: Tape, path: Path, rules: Rules) -> bool:
-    """Whether backward() gets through, tried on one node of each kind; False too where only all of it can tell.
-
-    Whether a rule refuses depends on the node, on what its operands are and on which of them a gradient is asked of: a
-    network of a hundred convolutions has a dozen kinds of them.
-    """
-    tried = set()
-    for node in path.nodes:
-        names = operands(node)
-        if label(node) not in rules or len(names) > len(node.input) or not path.tensors.issubset(tape.kinds):
-            return False
-        key = _kind_of_node(tape, node, path)
-        if key in tried:
-            continue
-        tried.add(key)
-        g = [_standing_in(tape, name) if name in path.tensors else None for name in node.output]
-        try:
-            _passed(tape, node, g, path, rules, [])
-        except NotDifferentiable:
-            return False
-    return True
-
-
-def _kind_of_node(tape: Tape, node: NodeProto, path: Path) -> tuple[Any, ...]:
-    """What a node has in common with others of its kind: all but names of tensors and of dimensions."""
-    dims: dict[str, str] = {}
-    names = (*node.input, *node.output)
-    kinds = [numbered(tape.kinds[name], dims) if name in tape.kinds else None for name in names]
-    values = [tape.value(name) if name in tape.kinds and tape.small(name) else None for name in node.input]
-    told = tuple(None if value is None else value.tobytes() for value in values)
-    constant = tuple(tape.constant_here(name) for name in node.input)
-    asked = tuple(name in path.tensors for name in names)
-    return (label(node), *(a.SerializeToString() for a in node.attribute), *kinds, told, constant, asked)
-
-
-def _standing_in(tape: Tape, name: str) -> Sym:
-    """A gradient of a tensor that nothing made."""
-    made = tape.name(f"of/{name}")
-    tape.kinds[made] = tape.kinds[name]
-    return Sym(tape, made)
 
 
 def operands(node: NodeProto) -> tuple[str, ...]:
@@ -105,7 +62,7 @@ def _total(terms: dict[str, list[Sym]], name: str) -> Sym | None:
     return parts[0] if parts else None
 
 
-def _passed(
+def passed(
     tape: Tape, node: NodeProto, g: list[Sym | None], path: Path, rules: Rules, found: list[Blocker]
 ) -> list[Any]:
     """The gradient of each operand that lies on the path, by the rule."""

@@ -1,7 +1,9 @@
 """Names of models: one small file a name, holding the digest it points to. A model has at most one name."""
 
+import difflib
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from backlit_proto.errors import BadQuestion, BadUpload
@@ -41,6 +43,15 @@ def read(folder: Path, name: str) -> str:
         return (folder / name).read_text(encoding="ascii")
     except FileNotFoundError:
         return ""
+
+
+def hint(folder: Path, reference: str, models: Collection[str]) -> str:
+    """What might have been meant by a reference that is none, of models with and without names."""
+    known = sorted(names(folder).values())
+    near = difflib.get_close_matches(reference, known, n=3) or known[:10]
+    if near:
+        return f"there are {', '.join(near)}" if len(near) == len(known) else f"did you mean {', '.join(near)}?"
+    return "the models here have no names: list them for their digests" if models else "upload it first"
 
 
 def give(folder: Path, digest: str, name: str, scratch: Path) -> None:

@@ -10,7 +10,6 @@ A folder under models/ appears and vanishes by one rename. Whatever changes the 
 unfinished thing lies in uploads/ while the lock is free was left behind by a crash. All functions block.
 """
 
-import difflib
 import logging
 import os
 import re
@@ -241,11 +240,7 @@ class Store:
                 LOG.warning("left out of the list: %s", error)
 
     def _hint(self, reference: str) -> str:
-        known = sorted(names.names(self._names).values())
-        near = difflib.get_close_matches(reference, known, n=3) or known[:10]
-        if near:
-            return f"there are {', '.join(near)}" if len(near) == len(known) else f"did you mean {', '.join(near)}?"
-        return "the models here have no names: list them for their digests" if self._digests() else "upload it first"
+        return names.hint(self._names, reference, self._digests())
 
     def _free(self) -> int:
         """Bytes that may still be stored: by the limit, and by the disk."""
