@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from backlit_proto import backlit_pb2 as pb
+from backlit_proto.errors import BacklitError
 from backlit_proto.tensors import to_array, to_tensor
 from backlit_server.engine.engine import Engine
 from backlit_server.workers.channel import Frame, Kind
-from backlit_server.workers.messages import attach_answer, detach_question, unpack_refusal
+from backlit_server.workers.messages import detach_question, heard
 from backlit_server.workers.questions import Desk
 from backlit_server.workers.terms import Terms
 
@@ -19,21 +20,26 @@ Asked = tuple[pb.Question, dict[str, np.ndarray]]
 def answers(engine: Engine, asked: Sequence[Asked]) -> list[list[tuple[pb.Explanation, np.ndarray]] | Exception]:
     """What a desk answers to questions of different callers that wait at the same time, or what it refuses."""
     sent: list[Frame] = []
-    desk = Desk(engine, sent.append, batch=16)
+
+    def send(frame: Frame) -> None:
+        sent.append(frame)
+        if frame.kind is Kind.ANSWER:
+            desk.post(Frame(Kind.ACK, frame.question))
+
+    desk = Desk(engine, send, batch=16)
     for number, (question, inputs) in enumerate(asked):
         request = pb.ExplainRequest(question=question, inputs={name: to_tensor(x) for name, x in inputs.items()})
         desk.post(Frame(Kind.EXPLAIN, number, *detach_question(request, Terms(f"caller {number}"))))
-        for _ in range(9):
-            desk.post(Frame(Kind.ACK, number))
     desk.post(Frame(Kind.STOP))
     desk.run()
     return [_answer([frame for frame in sent if frame.question == number]) for number in range(len(asked))]
 
 
 def _answer(frames: Sequence[Frame]) -> list[tuple[pb.Explanation, np.ndarray]] | Exception:
-    if frames[-1].kind is Kind.FAIL:
-        return unpack_refusal(frames[-1].body)
-    found = [attach_answer(frame.body, frame.blobs) for frame in frames if frame.kind is Kind.ANSWER]
+    try:
+        found = [response for frame in frames if (response := heard(frame)[0])]
+    except BacklitError as refusal:
+        return refusal
     return [(one, to_array(one.heatmap)) for response in found for one in response.explanations]
 
 

@@ -21,8 +21,8 @@ from backlit_server.engine.resident import Held, Place, Resident
 from backlit_server.engine.runtime import Interrupted, Runtime
 from backlit_server.keeping import Keeping
 from bare import ask, responses, stored
+from joined import answers, question
 from real_models import small
-from test_joining import answers, question
 
 rng = np.random.default_rng(83)
 FRESH = Keeping(features_mb=0)
