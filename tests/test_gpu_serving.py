@@ -59,7 +59,7 @@ def test_an_answer_says_what_computed_it(shared: Path, store: Path, device: str,
     digest = stored(store, file_of(shared, "digits40-cnn-gap"))
     (x,) = inputs_of(file_of(shared, "digits40-cnn-gap")).values()
     ((response, _), *_) = responses(engine, digest, x, "grad-cam", [3])
-    on_gpu = PROVIDER == CPU
+    on_gpu = PROVIDER == CUDA
     assert response.provenance.execution_provider == PROVIDER
     assert response.provenance.device.partition(":")[0] == DEVICE.partition(":")[0]
     assert response.provenance.execution.tf32 == (tf32 and on_gpu)
