@@ -1,7 +1,9 @@
 """What comes back: explanations, with the story of how each was made."""
 
+import functools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from google.protobuf.json_format import MessageToDict
@@ -15,6 +17,8 @@ from backlit.selfcheck import SelfCheck, read_self_check
 from backlit.words import word
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import to_array
+
+REMEMBERED = 64  # provenances
 
 
 @dataclass(frozen=True)
@@ -217,6 +221,15 @@ def _detected(message: pb.Detection) -> DetectedBox:
 
 
 def _provenance(message: pb.Provenance) -> Provenance:
+    """From the wire; what a caller may change is his own."""
+    known = _known_provenance(message.SerializeToString())
+    return replace(known, versions=dict(known.versions), parameters=deepcopy(known.parameters))
+
+
+@functools.lru_cache(REMEMBERED)
+def _known_provenance(data: bytes) -> Provenance:
+    """Read once for all answers that were made alike."""
+    message = pb.Provenance.FromString(data)
     prepared = message.HasField("preprocessing")
     return Provenance(
         model_digest=message.model_digest,

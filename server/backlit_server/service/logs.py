@@ -68,6 +68,8 @@ FORMATTERS = {"human": Human, "json": Json}
 
 def printable(text: str) -> str:
     """The text with everything that could move a cursor or start a line shown as its escape."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
@@ -63,25 +64,29 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._counters = {n: Counter(n, r.told, r.labels, registry=self.registry) for n, r in COUNTERS.items()}
-        self._gauges = {n: Gauge(n, r.told, r.labels, registry=self.registry) for n, r in GAUGES.items()}
-        self._histograms = {
-            n: Histogram(n, r.told, r.labels, registry=self.registry, buckets=r.buckets) for n, r in HISTOGRAMS.items()
+        self._metrics: dict[str, Counter | Gauge | Histogram] = {
+            **{n: Counter(n, r.told, r.labels, registry=self.registry) for n, r in COUNTERS.items()},
+            **{n: Gauge(n, r.told, r.labels, registry=self.registry) for n, r in GAUGES.items()},
+            **{
+                n: Histogram(n, r.told, r.labels, registry=self.registry, buckets=r.buckets)
+                for n, r in HISTOGRAMS.items()
+            },
         }
+        # By name and labels: prometheus_client looks for one under a lock, with every label made a string anew.
+        self._series: dict[tuple[str, ...], Any] = {}
         self._models: set[str] = set()
         ProcessCollector(registry=self.registry)
 
     def count(self, name: str, *labels: str, amount: float = 1) -> None:
-        self._counters[name].labels(*labels).inc(amount)
+        self._one(name, *labels).inc(amount)
 
     def observe(self, name: str, value: float, *labels: str) -> None:
-        self._histograms[name].labels(*labels).observe(value)
+        self._one(name, *labels).observe(value)
 
     @contextmanager
     def present(self, name: str, *labels: str) -> Iterator[None]:
         """Counts one more while it lasts."""
-        gauge = self._gauges[name]
-        with (gauge.labels(*labels) if labels else gauge).track_inprogress():
+        with self._one(name, *labels).track_inprogress():
             yield
 
     @contextmanager
@@ -108,9 +113,19 @@ class Metrics:
         label = _label(name, digest)
         self._models.discard(label)
         rows = COUNTERS | GAUGES | HISTOGRAMS
-        for name, metric in (self._counters | self._gauges | self._histograms).items():
+        for name, metric in self._metrics.items():
             if "model" in rows[name].labels:
                 metric.remove_by_labels({"model": label})
+        self._series.clear()
+
+    def _one(self, *key: str) -> Any:  # a Counter, Gauge or Histogram
+        """The series of a metric's name and labels."""
+        found = self._series.get(key)
+        if found is None:
+            name, *labels = key
+            metric = self._metrics[name]
+            found = self._series[key] = metric.labels(*labels) if labels else metric
+        return found
 
 
 def _label(name: str, digest: str) -> str:

@@ -65,9 +65,9 @@ class Store:
         """The digest meant by a name, a digest, or its first 8 or more digits; UnknownModel tells what there is."""
         if not reference:
             raise BadQuestion("say which model: its name, its digest, or the first 8 or more digits of the digest")
-        for digest in (reference if names.DIGEST.fullmatch(reference) else "", names.read(self._names, reference)):
-            if digest and self.has(digest):
-                return digest
+        digest = reference if names.DIGEST.fullmatch(reference) else names.read(self._names, reference)
+        if digest and self.has(digest):
+            return digest
         found = [d for d in self._digests() if PREFIX.fullmatch(reference) and d.startswith(reference)]
         if len(found) == 1:
             return found[0]

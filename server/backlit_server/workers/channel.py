@@ -105,8 +105,8 @@ class Channel:
             kind, taken, count, question, length = HEAD.unpack(head)
             if kind not in KINDS or count > MOST_BLOBS or length > MOST_BYTES:
                 raise InternalError(f"no frame: kind {kind}, {count} blobs, {length} bytes")
-            lengths = struct.unpack(f"<{count}Q", self._receive(8 * count))
-            body = bytes(self._receive(length))
+            rest = self._receive(8 * count + length)
+            lengths, body = struct.unpack_from(f"<{count}Q", rest), bytes(memoryview(rest)[8 * count :])
             blobs = self._receive_blobs(fd, lengths)
         finally:
             if fd is not None:
