@@ -10,7 +10,7 @@ from backlit_proto.errors import InternalError, Overloaded
 from backlit_server.story import unpacked
 from backlit_server.workers.channel import Frame, Kind
 from backlit_server.workers.credit import ANSWERS
-from backlit_server.workers.messages import detach_question, heard, unpack_refusal
+from backlit_server.workers.messages import detach_question, heard
 from backlit_server.workers.questions import Desk
 from backlit_server.workers.terms import ANYBODY
 from toy_engines import Toy
@@ -93,11 +93,11 @@ def test_an_answer_that_is_known_to_be_the_last_ends_its_question(desk, engine, 
     assert told(sent) == [("ANSWER", 1), ("LAST", 2), ("LAST", 1)]
     assert engine.closed == 2
     for frame in sent[1:]:
-        answer, end = heard(frame)
-        assert answer is not None
-        assert end is not None
-        assert answer.last
-        assert unpacked(end).stages.keys() == {"queue", "method", "encode"}
+        said = heard(frame)
+        assert said.answer is not None
+        assert said.story is not None
+        assert said.answer.last
+        assert unpacked(said.story).stages.keys() == {"queue", "method", "encode"}
 
 
 def test_a_last_answer_that_cannot_be_sent_is_a_refusal(engine, sent):
@@ -111,7 +111,7 @@ def test_a_last_answer_that_cannot_be_sent_is_a_refusal(engine, sent):
         desk.post(frame)
     desk.run()
     assert told(sent) == [("FAIL", 1), ("ANSWER", 2), ("END", 2)]
-    assert isinstance(unpack_refusal(sent[0].body), Overloaded)
+    assert isinstance(heard(sent[0]).refusal, Overloaded)
 
 
 def test_without_an_acknowledgement_the_step_after_the_credit_is_not_taken(desk, sent):
@@ -177,7 +177,7 @@ def test_a_question_that_cannot_be_read_fails_alone(desk, sent):
     desk.post(Frame(Kind.STOP))
     desk.run()
     assert told(sent) == [("FAIL", 1), ("END", 2)]
-    assert isinstance(unpack_refusal(sent[0].body), InternalError)
+    assert isinstance(heard(sent[0]).refusal, InternalError)
 
 
 def wait_until(condition) -> None:

@@ -46,7 +46,7 @@ async def test_a_worker_tells_what_it_holds_whatever_it_is_at_and_is_missed_when
         assert [name for name, *_ in rows] == ["backlit_worker_questions"]
 
 
-async def test_the_story_of_a_question_is_told_when_it_has_ended_well(pool):
+async def test_the_story_of_a_question_is_told_when_it_has_ended(pool):
     heard = []
     async for _ in pool.explain(question("many", answers=2), hear=heard.append):
         assert not heard
@@ -57,7 +57,8 @@ async def test_the_story_of_a_question_is_told_when_it_has_ended_well(pool):
     assert 0 < sum(stage.seconds for stage in story.stages.values()) < WAIT
     with pytest.raises(BadQuestion):
         await rest(pool.explain(question("refuse"), hear=heard.append))
-    assert len(heard) == 2
+    assert len(heard) == 3
+    assert heard[2].stages.keys() == {"queue", "method"}, "what is known of one that was refused"
 
 
 async def test_the_pool_tells_what_workers_really_run_on(settings):

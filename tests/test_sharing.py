@@ -12,7 +12,7 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import DeadlineExceeded, InternalError
 from backlit_server.story import BACKBONE, unpacked
 from backlit_server.workers.channel import Frame, Kind
-from backlit_server.workers.messages import detach_question, unpack_refusal
+from backlit_server.workers.messages import detach_question, heard
 from backlit_server.workers.questions import Desk
 from backlit_server.workers.terms import Priority, Terms
 from toy_engines import Toy
@@ -187,7 +187,10 @@ def test_a_question_whose_deadline_has_passed_is_never_run(desk, engine, sent):
     assert engine.runs == [["b"]]
     assert told(sent, 2) == ANSWERED
     (late,) = [frame for frame in sent if frame.question == 1]
-    assert isinstance(unpack_refusal(late.body), DeadlineExceeded)
+    said = heard(late)
+    assert isinstance(said.refusal, DeadlineExceeded)
+    assert said.story
+    assert unpacked(said.story).stages.keys() == {"queue"}
 
 
 def test_a_deadline_that_passes_between_two_steps_ends_the_question_there(engine, sent):
@@ -219,4 +222,4 @@ def test_a_frame_that_names_no_priority_fails_alone(desk, sent):
     broken = Frame(frame.kind, 1, frame.body[:8] + b"\x63" + frame.body[9:])
     work(desk, broken, asked(2, "b x 1"))
     assert told(sent, 2) == ANSWERED
-    assert isinstance(unpack_refusal(sent[0].body), InternalError)
+    assert isinstance(heard(sent[0]).refusal, InternalError)

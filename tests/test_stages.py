@@ -33,9 +33,10 @@ def observed(metrics: Metrics, name: str, **labels: str) -> int:
     return metrics[name].counts(**labels).get(math.inf, 0)
 
 
-def test_each_answered_question_has_a_time_in_the_queue_and_in_its_method(metrics):
-    expected = {"grad-cam": 3, "saliency": 1, "rise": 1}
-    for stage in ("queue", "method", "encode"):
+def test_each_question_has_a_time_in_the_queue_and_in_its_method_and_those_answered_in_their_maps(metrics):
+    answered = {"grad-cam": 3, "saliency": 1, "rise": 1}
+    asked = answered | {"grad-cam": 4}
+    for stage, expected in (("queue", asked), ("method", asked), ("encode", answered)):
         found = {method: observed(metrics, STAGE, model="digits", method=method, stage=stage) for method in expected}
         assert found == expected
     assert metrics[STAGE].values("stage") == [(stage,) for stage in sorted(STAGES)]
@@ -66,6 +67,6 @@ def test_a_worker_tells_what_it_takes_and_keeps(metrics):
     assert metrics["backlit_worker_questions"].sum() == 0
 
 
-def test_a_refusal_is_counted_by_its_reason_and_has_no_stages(metrics):
+def test_a_refusal_is_counted_by_its_reason(metrics):
     refused = metrics["backlit_questions_total"].among({"outcome": "BAD_QUESTION"})
     assert [(sample.labels["method"], sample.value) for sample in refused] == [("grad-cam", 1)]

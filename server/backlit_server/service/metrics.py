@@ -46,8 +46,8 @@ HISTOGRAMS = {
         "From the arrival of a question to its last heatmap, of those that were answered.", ("model", "method")
     ),
     "backlit_stage_seconds": Row(
-        "What a worker spent on a question: stage is queue (waiting for its turn), prepare (pictures), open "
-        "(sessions), backbone, head, method (all between them) or encode.",
+        "What a worker spent on a question, whether it answered or refused: stage is queue (waiting for its turn), "
+        "prepare (pictures), open (sessions), backbone, head, method (all between them) or encode.",
         ("model", "method", "stage"),
     ),
     "backlit_batch_images": Row(

@@ -1,5 +1,6 @@
 """model.json: what is known about a model, beside its bytes."""
 
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,9 +11,16 @@ from backlit_proto.errors import BadQuestion, CorruptModel
 
 PAGE = 50
 LARGEST_PAGE = 1000
+REMEMBERED = 1000  # models whose paths are
 
 Signature = tuple[int, int, int]
 """What changes when a file does: inode, size, time of the last change in nanoseconds."""
+
+
+@functools.lru_cache(REMEMBERED)
+def files(models: Path, digest: str) -> tuple[Path, Path]:
+    """Where a model lies, and what is known of it; to spell a path takes longer than to look at its file."""
+    return models / digest / "model.onnx", models / digest / "model.json"
 
 
 def signature(path: Path) -> Signature:

@@ -56,10 +56,10 @@ class Store:
 
     def has(self, digest: str) -> bool:
         """Whether the model is here, whole."""
-        return all(path.is_file() for path in (self.path(digest), self._record(digest)))
+        return all(path.is_file() for path in records.files(self._models, digest))
 
     def path(self, digest: str) -> Path:
-        return self._models / digest / "model.onnx"
+        return records.files(self._models, digest)[0]
 
     def resolve(self, reference: str) -> str:
         """The digest meant by a name, a digest, or its first 8 or more digits; UnknownModel tells what there is."""
@@ -227,7 +227,7 @@ class Store:
         return self._uploads / f"{digest}.part"
 
     def _record(self, digest: str) -> Path:
-        return self._models / digest / "model.json"
+        return records.files(self._models, digest)[1]
 
     def _digests(self) -> list[str]:
         return sorted(entry.name for entry in os.scandir(self._models) if self.has(entry.name))

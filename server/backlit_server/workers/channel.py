@@ -31,7 +31,7 @@ class Kind(IntEnum):
     HELLO = 16  # body: JSON of device, provider, versions
     ANSWER = 17  # body: an ExplainResponse without its heatmap's bytes, which are the blob
     END = 18  # body: the story of the question, nothing where it was let go
-    FAIL = 19  # body: JSON of reason, message, details; for question 0: the worker cannot start
+    FAIL = 19  # body: the story as LAST has it, then JSON of reason, message, details; of 0: the worker cannot start
     FIGURES = 20  # body: JSON of rows as in figures.py
     LAST = 21  # an answer after which there is none; body: the story as END has it, its length ahead, then as ANSWER's
 

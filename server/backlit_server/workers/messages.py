@@ -3,7 +3,7 @@
 import json
 import struct
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -40,25 +40,38 @@ def detach_answer(response: pb.ExplainResponse, heatmaps: Sequence[np.ndarray]) 
 
 
 def with_story(story: bytes, body: bytes) -> bytes:
-    """The body of an answer that is the last of its question, whose story comes with it."""
+    """The body of what ends a question and says more than its story."""
     return LENGTH.pack(len(story)) + story + body
 
 
-def heard(arrival: Frame | BacklitError) -> tuple[pb.ExplainResponse | None, bytes | None]:
-    """An answer to a question, the story with which it ends, or both; raises what it failed with."""
-    if isinstance(arrival, BacklitError):
-        raise arrival
-    return HEARD[arrival.kind](arrival)
+def without_story(body: bytes) -> tuple[bytes, bytes]:
+    """The story, and the rest."""
+    (length,) = LENGTH.unpack_from(body)
+    return body[LENGTH.size : LENGTH.size + length], body[LENGTH.size + length :]
 
 
-def _last(frame: Frame) -> tuple[pb.ExplainResponse, bytes]:
-    (length,) = LENGTH.unpack_from(frame.body)
-    story, body = frame.body[LENGTH.size : LENGTH.size + length], frame.body[LENGTH.size + length :]
-    return attach_answer(body, frame.blobs), story
+@dataclass(frozen=True)
+class Heard:
+    """What one frame tells of a question; the story comes with its end, and so does a refusal."""
+
+    answer: pb.ExplainResponse | None = None
+    story: bytes | None = None
+    refusal: BacklitError | None = None
 
 
-def _failed(frame: Frame) -> NoReturn:
-    raise unpack_refusal(frame.body)
+def heard(arrival: Frame | BacklitError) -> Heard:
+    """What a frame from the worker tells; an error that is none of the worker's comes as it is."""
+    return Heard(story=b"", refusal=arrival) if isinstance(arrival, BacklitError) else HEARD[arrival.kind](arrival)
+
+
+def _last(frame: Frame) -> Heard:
+    story, body = without_story(frame.body)
+    return Heard(attach_answer(body, frame.blobs), story)
+
+
+def _failed(frame: Frame) -> Heard:
+    story, body = without_story(frame.body)
+    return Heard(story=story, refusal=unpack_refusal(body))
 
 
 def attach_answer(body: bytes, blobs: Sequence[Blob]) -> pb.ExplainResponse:
@@ -80,9 +93,9 @@ def unpack_refusal(body: bytes) -> BacklitError:
     return revive(**json.loads(body))
 
 
-HEARD: dict[Kind, Callable[[Frame], tuple[pb.ExplainResponse | None, bytes | None]]] = {
-    Kind.ANSWER: lambda frame: (attach_answer(frame.body, frame.blobs), None),
+HEARD: dict[Kind, Callable[[Frame], Heard]] = {
+    Kind.ANSWER: lambda frame: Heard(attach_answer(frame.body, frame.blobs)),
     Kind.LAST: _last,
-    Kind.END: lambda frame: (None, frame.body),
+    Kind.END: lambda frame: Heard(story=frame.body),
     Kind.FAIL: _failed,
 }

@@ -69,7 +69,7 @@ class Pool:
     ) -> AsyncGenerator[pb.ExplainResponse, None]:
         """The answers as they come; closing the generator stops the work. Takes the tensors' bytes out of the request.
 
-        `hear` is told what the time went into, when the question ends well.
+        `hear` is told what the time went into, when the question ends; of one that its worker refused, until then.
 
         Raises what the engine raised; WorkerLost when the worker died, Overloaded when too much is being asked.
         """

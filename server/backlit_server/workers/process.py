@@ -21,7 +21,7 @@ from backlit_proto.errors import BacklitError, ServerUnavailable
 from backlit_server.story import Hear, unpacked
 from backlit_server.workers.channel import Channel, Frame, Kind
 from backlit_server.workers.figures import Figure, Looks
-from backlit_server.workers.messages import detach_question, heard, unpack_refusal
+from backlit_server.workers.messages import Heard, detach_question, heard, unpack_refusal, without_story
 from backlit_server.workers.relay import relay
 from backlit_server.workers.terms import Terms
 
@@ -106,13 +106,14 @@ class WorkerProcess:
             await self.kill(START_CAUSE_SECONDS)
             raise ServerUnavailable(f"a worker ended before it was ready ({self.cause})") from None
         if frame.kind is Kind.FAIL:
-            raise unpack_refusal(frame.body)
+            _, told = without_story(frame.body)
+            raise unpack_refusal(told)
         return Hello(**json.loads(frame.body))
 
     async def explain(
         self, request: pb.ExplainRequest, terms: Terms, hear: Hear
     ) -> AsyncGenerator[pb.ExplainResponse, None]:
-        """The answers as they come, and to `hear` the story of how they were made.
+        """The answers as they come, and to `hear` the story of how they were made, or why they were not.
 
         Leaving early cancels the question, and answers not taken wait in the worker.
         """
@@ -121,16 +122,18 @@ class WorkerProcess:
         arrivals = self._questions[number] = asyncio.Queue()
         try:
             self.send(Frame(Kind.EXPLAIN, number, *detach_question(request, terms)))
-            end = None
-            while end is None:
-                answer, end = heard(await arrivals.get())
-                if end is None:
+            said = Heard()
+            while said.story is None:
+                said = heard(await arrivals.get())
+                if said.story is None:
                     self.send(Frame(Kind.ACK, number))
-                if answer is not None:
-                    yield answer
-            story = unpacked(end)
+                if said.answer is not None:
+                    yield said.answer
+            story = unpacked(said.story)
             story.sent(sent)
             hear(story)
+            if said.refusal is not None:
+                raise said.refusal
         finally:
             if self._questions.pop(number, None) is not None:
                 self._cancelled[number] = self._loop.call_later(self._patience, self._lose_patience, number)

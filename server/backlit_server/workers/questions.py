@@ -120,7 +120,8 @@ class Desk:
         if question.terms.deadline > self._clock():
             return True
         late = DeadlineExceeded("the deadline passed while the question waited for its turn; allow more time")
-        self._close(question, lambda: failed(question.number, late))
+        self._waited(question, self._clock())
+        self._close(question, lambda: failed(question.number, late, packed(question.story)))
         return False
 
     def _join(self, questions: Sequence[Question]) -> None:
@@ -156,7 +157,8 @@ class Desk:
             self._engine.watch.end()
             self._close(question, lambda: Frame(Kind.END, question.number, packed(question.story)))
         except Exception as error:  # whatever a model makes the engine raise, the worker lives on
-            self._close(question, lambda error=error: failed(question.number, error))
+            self._engine.watch.end()
+            self._close(question, lambda error=error: failed(question.number, error, packed(question.story)))
         finally:
             self._engine.watch.end()
             self._turns.took(question, self._clock() - started)

@@ -4,14 +4,14 @@ import logging
 
 from backlit_proto.errors import BacklitError, InternalError, Overloaded
 from backlit_server.workers.channel import Frame, Kind
-from backlit_server.workers.messages import pack_refusal
+from backlit_server.workers.messages import pack_refusal, with_story
 
 log = logging.getLogger(__name__)
 
 
-def failed(question: int, error: Exception) -> Frame:
+def failed(question: int, error: Exception, story: bytes = b"") -> Frame:
     """The frame that refuses a question; what is not a refusal of ours goes to the log, not to the caller."""
-    return Frame(Kind.FAIL, question, pack_refusal(refusal(error)))
+    return Frame(Kind.FAIL, question, with_story(story, pack_refusal(refusal(error))))
 
 
 def refusal(error: Exception) -> BacklitError:
