@@ -100,6 +100,31 @@ def test_a_measured_shape_that_crosses_keeps_rows_from_being_tiled() -> None:
     assert (made.crossing, made.rows_tile) == (("f", "s"), False)
 
 
+VECTORS = {  # behind the features f [N,C,H,W], v = Flatten(f): which of its vectors a head can do without making
+    "y = MatMul(v, w)": (),
+    "m = MatMul(v, w) y = Add(m, b)": (),
+    "d = MatMul(v, w) e = Add(d, b) r = Relu(e) y = Gemm(r, k)": ("d", "e", "r"),
+    "d = Gemm(v, w, b) r = Tanh(d) m = MatMul(r, k) y = Add(b, m)": ("d", "r"),
+    "d = Gemm(v, w) y = Softmax(d)": (),
+    "c = Conv(f, q) l = Flatten(c) d = Gemm(l, w) r = Relu(d) y = Gemm(r, k)": (),
+    "g = MatMul(f, t) l = Flatten(g) d = Gemm(l, w) r = Relu(d) y = Gemm(r, k)": (),
+    "p = GlobalAveragePool(f) l = Flatten(p) y = Gemm(l, z)": (),
+}
+
+
+@pytest.mark.parametrize("head", VECTORS)
+def test_the_vectors_of_a_dense_head_come_with_the_features(head: str) -> None:
+    weights = {"w": (16, 4), "b": (4,), "k": (4, 4), "q": (4, 4, 1, 1), "t": (2, 2), "z": (4, 4)}
+    start = "v = Flatten(f)" if "(v" in head else ""
+    used = {
+        name: np.ones(shape, np.float32) for name, shape in weights.items() if f" {name})" in head or f"{name}," in head
+    }
+    model = small(f"g (float[N,4,2,2] x) => (float[N,4] y) {{ f = Relu(x) {start} {head} }}", **used)
+    made = cut(model, "f", "y", {name for node in model.graph.node for name in node.output})
+    assert made.vectors == VECTORS[head]
+    assert {o.name for o in made.backbone.graph.output} == {"y", "f", *made.vectors}
+
+
 def test_constants_made_by_nodes_travel_with_the_head() -> None:
     model = small(
         """g (float[N,4] x) => (float[N,4] y)

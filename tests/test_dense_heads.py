@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import parser
 from onnx.reference import ReferenceEvaluator
 
 import plain
@@ -42,6 +43,48 @@ def test_the_gradient_of_a_dense_head_agrees_with_central_differences(shared: Pa
             ahead, behind = (scores(features + sign * STEP * direction)[0, target] for sign in (1, -1))
             slope = (ahead - behind) / (2 * STEP)
             assert np.isclose((gradient * direction).sum(), slope, rtol=1e-4, atol=1e-4 * np.linalg.norm(gradient))
+
+
+SLOPES = {  # of an activation, by what it makes
+    "Relu": lambda r: (r > 0) * 1.0,
+    "Tanh": lambda r: 1 - r**2,
+    "Sigmoid": lambda r: r * (1 - r),
+    "Elu": lambda r: np.where(r > 0, 1, r + 1),
+}
+
+
+@pytest.mark.parametrize("activation", SLOPES)
+def test_the_vectors_of_each_image_are_its_own(engine: Engine, tmp_path: Path, activation: str):
+    """Two images, three targets, two dense layers, against the chain rule in double precision."""
+    rng = np.random.default_rng(7)
+    model = parser.parse_model(f"""<ir_version: 10, opset_import: ["" : 21]>
+        net (float[N,3,4,4] x) => (float[N,5] y) {{
+            f = Conv (x, K)
+            v = Flatten (f)
+            d = Gemm (v, W, b)
+            r = {activation} (d)
+            y = Gemm (r, V)
+        }}""")
+    weights = {"K": (2, 3, 2, 2), "W": (18, 7), "b": (7,), "V": (7, 5)}
+    w = {name: rng.normal(size=shape).astype(np.float32) for name, shape in weights.items()}
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in w.items())
+    onnx.save(model, tmp_path / "net.onnx")
+    x = rng.normal(size=(2, 3, 4, 4)).astype(np.float32)
+    f, r = plain.values(opened(model, "f", "r"), ["f", "r"], {"x": x})
+    found = ask(engine, stored(engine.store, tmp_path / "net.onnx"), x, "hires-cam", [0, 3, 4], layer="f")
+    for told, heatmap in found:
+        back = w["V"][:, told.target.class_index] * SLOPES[activation](r[told.image].astype(float))
+        expected = (f[told.image] * (w["W"] @ back).reshape(2, 3, 3)).sum(0)
+        assert np.allclose(heatmap, expected, rtol=1e-4, atol=1e-5)
+    assert len(found) == 6
+
+
+def opened(model: onnx.ModelProto, *names: str) -> onnx.ModelProto:
+    """The model with inner tensors among its outputs."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    return copy
 
 
 BATCHED = {

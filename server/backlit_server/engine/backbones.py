@@ -131,7 +131,7 @@ class Backbones:
     def _one_pass(self, cuts: Sequence[Cut]) -> Callable[[], Session]:
         """What opens a forward pass with what crosses any of several cuts: one session for all of them."""
         inputs = {spec.name for spec in self._anatomy.inputs}
-        crossing = dict.fromkeys(name for made in cuts for name in made.crossing if name not in inputs)
+        crossing = dict.fromkeys(name for made in cuts for name in made.given if name not in inputs)
         graph = with_outputs(self._graph, [self._anatomy.scores.name, *crossing])
         opened = functools.cache(lambda: self._model.forward(graph))
         for made in cuts:

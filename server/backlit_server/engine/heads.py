@@ -121,9 +121,9 @@ class Heads:
         return self._heads[key]
 
     def gradient_graph(self, cut: Cut, rules: str) -> onnx.ModelProto:
-        """The graph of the gradients at a cut; refusals as of head_graph."""
+        """The graph of the gradients at a cut, whatever features they are asked of; refusals as of graph()."""
         recipe = Recipe(lambda grads: grads, ("grads",), ("grads",), self._anatomy.view_of(cut.layer))
-        return self._behind(cut, rules, recipe, {})
+        return self._behind(replace(cut, vectors=()), rules, recipe, {})
 
     def plain(self, cut: Cut) -> Session:
         """From the tensors that cross a cut to the scores."""

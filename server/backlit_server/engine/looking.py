@@ -135,7 +135,7 @@ def _look(
 
 def _of(cut: Cut, model: OpenModel, made: Tensors, some: Some) -> Tensors:
     """The scores, and what crosses a cut, of some of the images."""
-    return {name: made[name][some] for name in (model.anatomy.scores.name, *cut.crossing)}
+    return {name: made[name][some] for name in (model.anatomy.scores.name, *cut.given)}
 
 
 def _many_passes(

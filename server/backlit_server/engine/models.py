@@ -177,7 +177,8 @@ class OpenModel:
         row = METHODS[method]
         whole = self.heads.seeded(backbone.cut.backbone, at, row.rules, parameters)
         whole = explained(whole, scores, self.heads.recipe(at, method, parameters))
-        made = pruned(whole, {*(o.name for o in backbone.cut.backbone.graph.output), *row.outputs})
+        outputs = {o.name for o in backbone.cut.backbone.graph.output}.difference(backbone.cut.vectors)
+        made = pruned(whole, {*outputs, *row.outputs})
         return annotate(made, self.graph)
 
     def taking_pictures(self, graph: onnx.ModelProto, declared: pb.Preprocessing) -> onnx.ModelProto:

@@ -29,7 +29,7 @@ def through_head(
     Where rows cannot be repeated, it is one target at a time.
     """
     head = _head(model, cut, wordings)
-    crossing = {name: made[name] for name in cut.crossing}
+    crossing = {name: made[name] for name in cut.given}
     scores = made[model.anatomy.scores.name]
     targets = len(asked) // len({row.image for row in asked})
     ran = Ran(model, cut, made, asked[0].image)

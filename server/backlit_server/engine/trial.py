@@ -59,7 +59,7 @@ def maps(backbones: Backbones, heads: Heads, feeds: Mapping[str, np.ndarray]) ->
     made = backbone.session.run(feeds)
     assert backbone.cut is not None
     head, scores = heads.of(backbone.cut, DEFAULT_METHOD, {}).session, made[heads.scores]
-    given = {WHOLE + name: made[name] for name in backbone.cut.crossing} | made
+    given = {WHOLE + name: made[name] for name in backbone.cut.given} | made
     given[SEED] = np.ones_like(scores[:, :1] if CLASSES in head.inputs else scores)
     given |= {TARGETS: np.array([1]), CLASSES: np.array([0])}
     return head.run({name: given[name] for name in head.inputs})["heatmap"]

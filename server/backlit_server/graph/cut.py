@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from onnx import ModelProto
 
 from backlit_proto.errors import BadQuestion, NotExplainable
+from backlit_server.graph.reading.dense import vectors
 from backlit_server.graph.reading.layers import rounded
 from backlit_server.graph.reading.paths import on_paths
 from backlit_server.graph.reading.wiring import Wiring, wiring
@@ -21,15 +22,22 @@ from backlit_server.graph.recording.kinds import value_info
 class Cut:
     """`crossing`: what the head reads of the backbone's, the layer first; then whatever leads past the layer.
 
-    `rows_tile`: whether rows of the crossing tensors may be repeated, so that one run of the
-    head answers several targets of an image.
+    `vectors`: what the head makes of that on its way to the scores, and the backbone gives out all the same, so that
+    one who looks at an image as it is need not make it again. `rows_tile`: whether rows of all these tensors may be
+    repeated, so that one run of the head answers several targets of an image.
     """
 
     layer: str
     crossing: tuple[str, ...]
+    vectors: tuple[str, ...]
     backbone: ModelProto
     head: ModelProto
     rows_tile: bool
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """All that the backbone makes for the head."""
+        return self.crossing + self.vectors
 
 
 def cut(model: ModelProto, layer: str, scores: str, batched: Container[str] = ()) -> Cut:
@@ -48,10 +56,12 @@ def cut(model: ModelProto, layer: str, scores: str, batched: Container[str] = ()
     untyped = [tensor for tensor in crossing if tensor not in wires.kinds]
     if untyped:
         raise NotExplainable(f"the model cannot be cut at {layer!r}: the type of {untyped[0]!r} is unknown")
+    held = () if set(wires.inputs).issuperset(crossing) else vectors(wires, below, batched)
     return Cut(
         layer=name,
         crossing=crossing,
-        backbone=_backbone(model, wires, (scores, *crossing)),
+        vectors=held,
+        backbone=_backbone(model, wires, (scores, *crossing, *held)),
         head=_head(model, wires, below, crossing, scores),
         rows_tile=all(map(wires.float, crossing)) and all(tensor in batched for tensor in (*crossing, scores)),
     )

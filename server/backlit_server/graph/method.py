@@ -10,7 +10,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from backlit_server.graph.cut import Cut
 from backlit_server.graph.narrow import CLASSES
-from backlit_server.graph.prune import pruned
+from backlit_server.graph.prune import fed, pruned
 from backlit_server.graph.reading.view import View
 from backlit_server.graph.recording.formula import with_formula
 from backlit_server.graph.recording.kinds import kinds_of, value_info
@@ -94,11 +94,12 @@ def explained(seeded: Seeded, scores: str, recipe: Recipe) -> ModelProto:
 def method_graph(head: Seeded, cut: Cut, scores: str, recipe: Recipe) -> ModelProto:
     """A cut's seeded head with the method behind it and nothing else, for a session of its own.
 
-    Inputs: `batch/<tensor>` for each crossing tensor and `targets` (how many an image) where the cut's rows tile, else
-    the crossing tensors by their own names; `seed`, one row of scores a row, or where the head is narrowed of those
-    of `classes`. Outputs: the recipe's.
+    Inputs: of what the backbone gives `batch/<tensor>` for each tensor that is needed, and `targets` (how many an
+    image) where the cut's rows tile, else these tensors by their own names; `seed`, one row of scores a row, or where
+    the head is narrowed of those of `classes`. Outputs: the recipe's.
     """
-    rows = replace(head, model=tiled(head.model, cut.crossing)) if cut.rows_tile else head
+    model = fed(head.model, cut.vectors)
+    rows = replace(head, model=tiled(model, cut.given) if cut.rows_tile else model)
     return pruned(explained(rows, scores, recipe), recipe.outputs)
 
 

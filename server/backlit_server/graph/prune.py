@@ -26,6 +26,20 @@ def pruned(model: ModelProto, outputs: Collection[str]) -> ModelProto:
     return small
 
 
+def fed(model: ModelProto, names: Collection[str]) -> ModelProto:
+    """A model that takes those of these tensors that it makes as inputs instead; itself where it makes none."""
+    left = [node for node in model.graph.node if set(node.output).isdisjoint(names)]
+    if len(left) == len(model.graph.node):
+        return model
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    known = dict(kinds_of(model.graph))
+    del copy.graph.node[:]
+    copy.graph.node.extend(left)
+    copy.graph.input.extend(value_info(name, known[name]) for name in names)
+    return copy
+
+
 def with_outputs(model: ModelProto, names: Collection[str]) -> ModelProto:
     """The whole model, with further tensors among its outputs; itself where they are all there."""
     if {o.name for o in model.graph.output}.issuperset(names):
