@@ -58,10 +58,10 @@ async def test_a_device_that_cannot_start_keeps_the_server_from_starting(tmp_pat
 
 
 async def test_workers_are_told_how_to_compute(tmp_path: Path):
-    flags = ("--tf32", "--deterministic", "--precision", "half", "--gpu-memory-mb", "5")
+    flags = ("--tf32", "--deterministic", "--precision", "half", "--gpu-memory-mb", "5", "--cpu-memory-mb", "7")
     async with running(tmp_path, "Toy", "--device", "cpu", *flags) as pool:
         told = (await answered(pool, "told")).tobytes().decode()
-    assert told == repr(Execution("half", tf32=True, deterministic=True, gpu_memory_mb=5))
+    assert told == repr(Execution("half", tf32=True, deterministic=True, cpu_memory_mb=7, gpu_memory_mb=5))
 
 
 async def test_when_a_device_disappears_its_callers_are_told_and_the_others_serve_on(tmp_path: Path):

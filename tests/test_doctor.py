@@ -31,7 +31,7 @@ MORE_REPORTS = {
     "digits40-vit-tiny": (NOT_ALL, 10.8, 1.545),
     "edgenext_xx_small": (NOT_ALL, 258, 1.0),  # Maaz et al., 2022: 261 M
     "efficientnet-lite0": (EVERYTHING, 385, 1.003),
-    "efficientnet-lite0-qdq-int8": (EVERYTHING, 385, 1.0),
+    "efficientnet-lite0-qdq-int8": (EVERYTHING, 385, 1.003),
     "gender-dlib": (NOT_ALL, 24.5, 1.005),
     "mnist-dianna": (NOT_ALL, 2.87, 1.017),
     "mnist-optimized": (NOT_ALL, 0.787, 1.003),

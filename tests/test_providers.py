@@ -1,6 +1,7 @@
 """What ONNX Runtime is asked for, and that no session leaves its device unnoticed: a GPU is played by a stand-in."""
 
 import logging
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -178,20 +179,28 @@ def test_a_gpu_that_still_runs_the_smallest_model_is_not_to_blame(gpu: Runtime):
         gpu.open(UNHEARD)
 
 
-FULL = (
-    "Failed to allocate memory for requested buffer of size 42",
-    "BFCArena::AllocateRawInternal Available memory of 3 is smaller than requested bytes of 42",
-    "CUDA failure 2: out of memory ; GPU=0",
-)
+FULL = {
+    "Failed to allocate memory for requested buffer of size 41943040": ": one tensor takes 40 MB; send fewer or",
+    "BFCArena::AllocateRawInternal Available memory of 3145728 is smaller than requested bytes of 41943040": (
+        ": one tensor takes 40 MB, and 3 MB are left of the 99 MB for runs; send fewer or smaller images at once, or "
+        "start the server with a larger --cpu-memory-mb"
+    ),
+    "CUDA failure 2: out of memory ; GPU=0": "; send fewer or smaller images at once, or start the server with a",
+    "std::bad_alloc": "; send fewer or smaller images at once, or start the server with a",
+}
 
 
 @pytest.mark.parametrize("words", FULL)
 def test_memory_that_ends_is_an_overload(runtime: Runtime, monkeypatch: pytest.MonkeyPatch, words: str):
     session = runtime.open(RELU)
+    asked = []
 
-    def full(*asked) -> list:
+    def full(*told) -> list:
+        asked.append(told)
         raise RuntimeError(words)
 
     monkeypatch.setattr(session, "_loaded", lambda: SimpleNamespace(run=full))
-    with pytest.raises(Overloaded, match=f"do not fit into the memory of cpu: .*{words[:20]}"):
+    monkeypatch.setattr(runtime, "execution", Execution(cpu_memory_mb=99))
+    with pytest.raises(Overloaded, match=re.escape(f"do not fit into the memory of cpu{FULL[words]}")):
         session.run(FEED)
+    assert len(asked) == 2, "once more, in an arena that has been emptied"

@@ -78,6 +78,7 @@ VALUES: dict[str, str] = {
     "tf32": "True",
     "deterministic": "True",
     "convolution_search": "exhaustive",
+    "cpu_memory_mb": "7",
     "gpu_memory_mb": "7",
     "threads": "7",
     "memory": "7",

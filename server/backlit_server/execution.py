@@ -4,9 +4,16 @@ from dataclasses import dataclass, fields, replace
 from typing import Self
 
 from backlit_proto import backlit_pb2 as pb
+from backlit_server.limits import memory
 
+MB = 1 << 20
 SINGLE, HALF = "single", "half"
 HEURISTIC, EXHAUSTIVE, DEFAULT = "heuristic", "exhaustive", "default"
+
+
+def most_of_memory() -> int:
+    """Three quarters of the memory of this machine or container, in megabytes: the rest is for all that is not run."""
+    return memory() * 3 // 4 // MB
 
 
 @dataclass(frozen=True)
@@ -17,14 +24,16 @@ class Execution:
     convolutions to 10 bits, `deterministic` asks for algorithms whose result is the same to the last bit,
     `convolution_search` says how cuDNN chooses one: "heuristic", "exhaustive", which tries them at each new shape
     (measured elsewhere at 0.6 s a shape against 2 ms, PaddleX#5057), or "default", one algorithm whatever the shape.
-    `gpu_memory_mb` bounds what all runs of a worker take of a GPU, without the weights of open sessions; 0: not.
-    `max_picture_megapixels` bounds what is decoded.
+    `cpu_memory_mb` bounds what all runs of a worker take of the host, with the weights that its sessions do not share,
+    and `gpu_memory_mb` what they take of a GPU, without the weights of open sessions; 0: not. `max_picture_megapixels`
+    bounds what is decoded.
     """
 
     precision: str = SINGLE
     tf32: bool = False
     deterministic: bool = False
     convolution_search: str = HEURISTIC
+    cpu_memory_mb: int = 0
     gpu_memory_mb: int = 0
     max_picture_megapixels: int = 50
 
@@ -37,6 +46,10 @@ class Execution:
     def of(cls, settings: object) -> Self:
         """What settings say of it."""
         return cls(**{named.name: getattr(settings, named.name) for named in fields(cls)})
+
+    def shared_by(self, workers: int) -> Self:
+        """What each of so many workers may take of the host."""
+        return replace(self, cpu_memory_mb=-(-self.cpu_memory_mb // workers))
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,16 @@
 """What workers keep for the next questions: the part of the settings that they hand on to their engines."""
 
-import os
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import Self
 
+from backlit_server.limits import memory
+
 MB, GB = 1 << 20, 1 << 30
-# Where containers read how much memory they may take, in the two versions of Linux's control groups.
-LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def half_of_memory() -> int:
     """Half of the memory of this machine or container, in megabytes: the rest is for what runs."""
-    known = [int(told) for path in LIMITS if path.is_file() and (told := path.read_text().strip()).isdigit()]
-    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *known]) // 2 // MB
+    return memory() // 2 // MB
 
 
 @dataclass(frozen=True)

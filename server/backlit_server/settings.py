@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backlit_server.execution import DEFAULT, EXHAUSTIVE, HALF, HEURISTIC, SINGLE
+from backlit_server.execution import DEFAULT, EXHAUSTIVE, HALF, HEURISTIC, SINGLE, most_of_memory
 from backlit_server.keeping import half_of_memory
 
 MB = 1024 * 1024
@@ -84,6 +84,9 @@ class Settings:
     convolution_search: str = field(default=HEURISTIC, metadata=told(
         "how GPUs choose a convolution's algorithm: heuristic, exhaustive (tried at every new shape) or default (one "
         "for all)", one_of(HEURISTIC, EXHAUSTIVE, DEFAULT)))
+    cpu_memory_mb: int = field(default_factory=most_of_memory, metadata=told(
+        "megabytes that runs of all workers take at most, with weights that sessions do not share; a question that "
+        "needs more is refused; 0: no limit", at_least(0), "three quarters of the machine's or container's"))
     gpu_memory_mb: int = field(default=0, metadata=told(
         "most that all runs of a worker take of a GPU, beside the weights of open sessions; 0: as much as there is",
         at_least(0)))

@@ -15,7 +15,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is imp
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads and those of ONNX Runtime wait on each other
 
 from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import BacklitError
+from backlit_proto.errors import BacklitError, Overloaded
 from backlit_proto.parts import WEIGHTS
 from backlit_server.admission.card import card_of
 from backlit_server.admission.launcher import VALUES
@@ -28,9 +28,10 @@ from backlit_server.engine.files import ModelFile, read
 from backlit_server.engine.opening import open_model
 from backlit_server.engine.runtime import Runtime
 from backlit_server.methods import DEFAULT_METHOD, bind
-from backlit_server.parent import bound_memory, die_with_parent, give_way
+from backlit_server.parent import bound_memory, die_with_parent, end_first, give_way
 
 REFUSED = 3
+BEFORE_ALL = 1000  # thousandths of all memory: end_first()
 THREADS = 1  # a second would spin on the processor beside questions
 
 
@@ -38,6 +39,8 @@ def main() -> int:
     """Does what the command line says; the exit status."""
     die_with_parent()
     give_way()  # to questions, for which somebody waits
+    end_first(BEFORE_ALL)
+    bound = bound_memory()
     parser = argparse.ArgumentParser(prog="backlit_server.admission", description=__doc__)
     parser.add_argument("action", choices=ACTIONS)
     parser.add_argument("model", type=Path)
@@ -51,10 +54,17 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         ACTIONS[arguments.action](arguments)
+    except MemoryError:
+        return refused(Overloaded(f"examining the model takes more than {bound >> 20} MB, half of the memory there is"))
     except BacklitError as error:
-        print(json.dumps({"reason": error.reason(), "message": error.message, "details": error.details}))
-        return REFUSED
+        return refused(error)
     return 0
+
+
+def refused(error: BacklitError) -> int:
+    """Tells the front of a refusal; the exit status."""
+    print(json.dumps({"reason": error.reason(), "message": error.message, "details": error.details}))
+    return REFUSED
 
 
 def card(arguments: argparse.Namespace) -> None:
@@ -68,7 +78,6 @@ def card(arguments: argparse.Namespace) -> None:
 
 def doctor(arguments: argparse.Namespace) -> None:
     """Writes what there is to say about the file, as JSON; one that cannot be explained is no refusal here."""
-    bound_memory()
     arguments.result.write_text(json.dumps(report(arguments.model, Runtime("cpu", THREADS))))
 
 

@@ -24,6 +24,7 @@ from google.protobuf.message import DecodeError, Message
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto import parts
 from backlit_proto.errors import BacklitError, BadModel, Overloaded, revive
+from backlit_server import limits
 from backlit_server.methods import DEFAULT_METHOD
 from backlit_server.settings import Settings
 
@@ -94,6 +95,7 @@ class Launcher:
 
 async def _run(command: Sequence[str], seconds: float) -> None:
     """Runs the child to its end, at most for so long, and leaves none of its processes behind."""
+    before = limits.ended()
     try:
         child = await asyncio.create_subprocess_exec(
             *command,
@@ -117,6 +119,8 @@ async def _run(command: Sequence[str], seconds: float) -> None:
             os.killpg(child.pid, signal.SIGKILL)
         await child.wait()
     _log(complaints)
+    if status == -signal.SIGKILL and limits.ended() > before:
+        raise Overloaded("examining the model was ended for want of memory: upload it again when less is going on")
     if status:
         raise _refusal(status, output)
 

@@ -12,6 +12,7 @@ from backlit_server.engine.providers import CUDA
 
 LARGE = 4 << 20  # bytes of inputs: more than one image, as a rule
 CALM = 2.0  # seconds without such
+SHRINK, HOST = "memory.enable_memory_arena_shrinkage", "cpu:0"
 AS_REQUESTED = 1  # the default doubles an arena whenever it grows
 
 
@@ -30,14 +31,26 @@ class Arena:
         if sum(array.nbytes for array in feeds.values()) > LARGE:
             self._large, self._swollen = time.monotonic(), True
         elif self._swollen and time.monotonic() - self._large > CALM:
-            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+            options.add_run_config_entry(SHRINK, HOST)
             self._swollen = False
 
 
+def emptying() -> onnxruntime.RunOptions:
+    """Of a run that gives back all that lies unused in the arena of the host."""
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry(SHRINK, HOST)
+    return options
+
+
 @functools.cache
-def share_host_arena() -> None:
-    """What a run has given back on the host is there for the next one, of whatever session."""
-    onnxruntime.create_and_register_allocator(_memory("Cpu", 0), None)
+def share_host_arena(megabytes: int) -> None:
+    """What a run has given back on the host is there for the next one, of whatever session that is opened from now on.
+
+    It holds so many megabytes at most (0: as many as there are), and grows by what is asked for where it is bounded.
+    """
+    bounded = {"max_mem": megabytes << 20, "arena_extend_strategy": AS_REQUESTED}
+    limits = onnxruntime.OrtArenaCfg(bounded) if megabytes else None
+    onnxruntime.create_and_register_allocator(_memory("Cpu", 0), limits)
 
 
 @functools.cache

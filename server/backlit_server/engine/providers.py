@@ -7,7 +7,6 @@ question. prefer_nhwc and cudnn_conv_use_max_workspace stay at their defaults un
 """
 
 import ctypes
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -43,9 +42,6 @@ KEEPING: Mapping[str, str] = MappingProxyType({CUDA: "cuda"})
 
 On a CPU numpy's arrays are quicker: 1.06 of a plain pass where OrtValues take 1.10.
 """
-
-# What ONNX Runtime's arena (core/framework/bfc_arena.cc) and CUDA say where memory ends.
-NO_MEMORY = re.compile(r"Failed to allocate memory|Available memory of .* is smaller than requested|out of memory")
 
 
 def wanted(device: str, execution: Execution) -> list[Any]:

@@ -13,9 +13,10 @@ import onnxruntime
 
 from backlit_proto.errors import BacklitError, BadModel, BadQuestion, InternalError, Overloaded
 from backlit_server.engine import providers
-from backlit_server.engine.arenas import Arena, share_cuda_arena, share_host_arena
+from backlit_server.engine.arenas import Arena, emptying, share_cuda_arena, share_host_arena
 from backlit_server.engine.providers import CPU, CUDA
 from backlit_server.engine.resident import Place, Resident, can_stay, run_bound
+from backlit_server.engine.shortage import shortage
 from backlit_server.execution import DeviceLost, Execution
 from backlit_server.story import BACKBONE, OPEN, Stopwatch
 
@@ -59,7 +60,7 @@ class Runtime:
 
     def __init__(self, device: str, threads: int, execution: Execution = PRECISE) -> None:
         one_thread_pool(threads)
-        share_host_arena()
+        share_host_arena(execution.cpu_memory_mb)
         self.execution = execution
         self.watch = Stopwatch()
         self.provider = ""
@@ -107,7 +108,23 @@ class Runtime:
         feeds: Mapping[str, np.ndarray],
         staying: Collection[str] = (),
     ) -> Sequence[Any]:
-        """One run, which interrupt() ends at the next node: Interrupted. Outputs in `staying` are left in `place`."""
+        """One run, which interrupt() ends at the next node: Interrupted. Outputs in `staying` are left in `place`.
+
+        Overloaded when it alone needs more memory than there is: the first time it may be for want of what earlier
+        runs left in pieces, which has been given back by then.
+        """
+        try:
+            return self._run(session, outputs, feeds, staying)
+        except Overloaded:
+            return self._run(session, outputs, feeds, staying)
+
+    def _run(
+        self,
+        session: onnxruntime.InferenceSession,
+        outputs: Sequence[str],
+        feeds: Mapping[str, np.ndarray],
+        staying: Collection[str],
+    ) -> Sequence[Any]:
         run_options = onnxruntime.RunOptions()
         run_options.log_severity_level = QUIET
         self._arena.before(feeds, run_options)
@@ -157,14 +174,15 @@ class Runtime:
     def _refusal(self, error: Exception, otherwise: BacklitError) -> BacklitError:
         """What an error of ONNX Runtime is to the caller; DeviceLost where the device is what failed."""
         self._check_device()
-        if isinstance(error, MemoryError) or providers.NO_MEMORY.search(str(error)):
-            return Overloaded(f"model and question do not fit into the memory of {self.device}: {error}")
-        return otherwise
+        return shortage(error, self.device, self.execution) or otherwise
 
     def _check_device(self) -> None:
-        """DeviceLost when not even the smallest model runs any more: a GPU that failed once fails for good."""
+        """DeviceLost when not even the smallest model runs any more: a GPU that failed once fails for good.
+
+        What the run that failed, and others before it, left in the arena is given back.
+        """
         try:
-            self._probe.run(None, {"x": np.zeros(1, np.float32)})
+            self._probe.run(None, {"x": np.zeros(1, np.float32)}, emptying())
         except Exception as error:
             raise DeviceLost(f"{self.device} does not compute any more: {error}") from error
 

@@ -106,14 +106,15 @@ def _numbered(devices: Iterable[Device]) -> Iterator[Device]:
 
 def command(settings: Settings, device: str, threads: int, engine: str) -> list[str]:
     """Starts a worker, but for its --fd; -P keeps modules in the current folder from being taken for ours."""
+    workers = len(settings.device.split(","))
     options = {
         "--store": settings.store,
         "--device": device,
         "--threads": threads,
         "--batch": settings.max_batch,
         "--delay": settings.batch_delay_ms / 1000,
-        "--execution": json.dumps(asdict(Execution.of(settings))),
-        "--keeping": json.dumps(asdict(Keeping.of(settings).shared_by(len(settings.device.split(","))))),
+        "--execution": json.dumps(asdict(Execution.of(settings).shared_by(workers))),
+        "--keeping": json.dumps(asdict(Keeping.of(settings).shared_by(workers))),
         "--engine": engine,
     }
     said = [str(word) for option in options.items() for word in option]

@@ -18,6 +18,7 @@ from typing import Self
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BacklitError, ServerUnavailable
+from backlit_server import limits
 from backlit_server.story import Hear, unpacked
 from backlit_server.workers.channel import Channel, Frame, Kind
 from backlit_server.workers.figures import Figure, Looks
@@ -75,6 +76,7 @@ class WorkerProcess:
     def __init__(self, child: asyncio.subprocess.Process, channel: Channel, patience: float) -> None:
         self.ended = asyncio.Event()
         self._child = child
+        self._ended_before = limits.ended()
         self._channel = channel
         self._loop = asyncio.get_running_loop()
         self._hello: asyncio.Future[Frame] = self._loop.create_future()
@@ -175,6 +177,8 @@ class WorkerProcess:
         status = self._child.returncode
         if status is None:
             return "cause not known yet"
+        if status == -signal.SIGKILL and limits.ended() > self._ended_before:
+            return "SIGKILL, for want of memory: ask for less at once, or start the server with less --cpu-memory-mb"
         return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
 
     async def release(self) -> None:

@@ -20,5 +20,6 @@ def refusal(error: Exception) -> BacklitError:
         return error
     log.error("an error that is not a refusal", exc_info=error)
     if isinstance(error, MemoryError):
-        return Overloaded("the worker has no memory left for this question; send fewer images or targets at once")
+        why = f" ({error})" if str(error) else ""  # numpy tells the array that it could not make
+        return Overloaded(f"the worker has no memory left for this question{why}; send fewer images or targets at once")
     return InternalError("backlit failed at this question; the server's log says why")

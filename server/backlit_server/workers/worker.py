@@ -20,7 +20,7 @@ from pathlib import Path
 from backlit_proto.errors import BacklitError
 from backlit_server.execution import DeviceLost, Execution
 from backlit_server.keeping import Keeping
-from backlit_server.parent import die_with_parent
+from backlit_server.parent import die_with_parent, end_first
 from backlit_server.workers.answering import Engine
 from backlit_server.workers.channel import Channel, Frame, Kind
 from backlit_server.workers.questions import Desk
@@ -28,6 +28,7 @@ from backlit_server.workers.refusals import failed
 
 ENGINE = "backlit_server.engine.engine:Engine"
 LOST = 4  # the exit status of a worker whose device is gone
+BEFORE_THE_FRONT = 500  # thousandths of all memory: end_first()
 
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     die_with_parent()
+    end_first(BEFORE_THE_FRONT)
     try:
         status = serve(Channel(socket.socket(fileno=options.fd)), options)
     except DeviceLost as lost:
