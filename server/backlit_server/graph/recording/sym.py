@@ -12,6 +12,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from onnx import TensorProto, helper
 
 from backlit_proto.errors import NotDifferentiable
+from backlit_server.graph.recording.averaging import averaged
 from backlit_server.graph.recording.contraction import contracted
 from backlit_server.graph.recording.indexing import indexed
 from backlit_server.graph.recording.kinds import Kind
@@ -149,7 +150,10 @@ class Sym(NDArrayOperatorsMixin):
         return counted._reduce("ReduceSum", axis, keepdims) if product is None else product
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> "Sym":
-        return self._reduce("ReduceMean", axis, keepdims)
+        product = averaged(self, _axes(axis))
+        if product is None:
+            return self._reduce("ReduceMean", axis, keepdims)
+        return product.op("Unsqueeze", _axes(axis)) if keepdims else product
 
     def max(self, axis: Any = None, keepdims: bool = False) -> "Sym":
         return self._reduce("ReduceMax", axis, keepdims)
