@@ -83,7 +83,10 @@ def test_the_channels_with_the_largest_values_are_shown(gallery: ModuleType):
 
 
 @pytest.mark.slow
-def test_every_method_of_the_card_is_asked(gallery: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_every_method_of_the_card_is_asked(
+    gallery: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(gallery, "SECONDS", 2.0)
     gallery.main()
     told = capsys.readouterr()
     assert "left out" not in told.err

@@ -1,5 +1,6 @@
 """A question that needs more memory than runs may take is refused with the figures; the worker and others go on."""
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import backlit
 from accounts import resident_mb, server_processes
 from backlit_proto.errors import Overloaded
+from backlit_server.limits import CGROUP
 from real_server import real_server
 from written import written
 
@@ -87,3 +89,34 @@ def test_a_refusal_leaves_no_memory_taken(wide, store):
     with pytest.raises(Overloaded):
         wide.explain(np.zeros((1, 3, 768, 768), np.float32), target=1)
     assert resident_mb(worker) < before + LIMIT / 2
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    """A memory control group of 400 MB, which only root can make, in either version that Linux has."""
+    root = CGROUP / "memory" if (CGROUP / "memory").is_dir() else CGROUP
+    limit = "memory.limit_in_bytes" if root != CGROUP else "memory.max"
+    folder = root / f"backlit-{os.getpid()}"
+    try:
+        folder.mkdir()
+        (folder / limit).write_text(str(400 << 20))
+    except OSError as error:
+        pytest.skip(f"NOT CHECKED: no control group for memory can be made here ({error})")
+    yield folder
+    folder.rmdir()
+
+
+@pytest.mark.slow
+def test_where_the_kernel_ends_processes_it_is_the_worker_and_its_callers_hear_why(tmp_path: Path, group: Path):
+    """Without a limit for runs; what the processes hold when they enter the group does not count."""
+    with real_server(tmp_path, "--cpu-memory-mb", "0") as address, backlit.connect(address) as server:
+        wide = server.upload(written(tmp_path / "wide.onnx", WIDE, **WEIGHTS))
+        expected = wide.explain(SMALL, target=1)[0].heatmap
+        processes = server_processes(tmp_path)
+        for pid in processes.values():
+            (group / "cgroup.procs").write_text(str(pid))
+        with pytest.raises(backlit.WorkerLost, match="for want of memory: ask for less at once"):
+            wide.explain(HUGE, target=1)
+        assert np.array_equal(wide.explain(SMALL, target=1)[0].heatmap, expected)
+        assert server_processes(tmp_path)["front"] == processes["front"]
+        assert server_processes(tmp_path)["worker"] != processes["worker"]
