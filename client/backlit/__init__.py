@@ -10,7 +10,7 @@ with backlit.connect("localhost:50051") as server:
 """
 
 from backlit import aio
-from backlit.answers import DetectedBox, Explanation, Partial, Provenance
+from backlit.answers import DetectedBox, Explanation, Partial
 from backlit.card import Card
 from backlit.catalogue import Measure, Method, Profile
 from backlit.contrasts import Contrast, Counterfactual, LogOdds, Probability
@@ -21,6 +21,7 @@ from backlit.metrics import Metric
 from backlit.model import Model
 from backlit.mosaics import mosaic
 from backlit.preprocessing import Preprocessing
+from backlit.provenance import Provenance
 from backlit.regions import Region, boxes, iou, segment
 from backlit.server import Server, connect
 from backlit.weights import WeightedLayer, Weights

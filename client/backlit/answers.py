@@ -1,55 +1,16 @@
 """What comes back: explanations, with the story of how each was made."""
 
-import functools
 from collections.abc import Iterable, Iterator
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
-from google.protobuf.json_format import MessageToDict
 
-from backlit.card import Arithmetic
-from backlit.devices import Execution
 from backlit.measures import Measurement, read_measurement
-from backlit.preprocessing import Preprocessing
+from backlit.provenance import Provenance, read_provenance
 from backlit.regions import SHARE, boxes
-from backlit.selfcheck import SelfCheck, read_self_check
 from backlit.words import word
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import to_array
-
-REMEMBERED = 64  # provenances
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """How an answer was made: the same provenance and input give the same heatmap.
-
-    `execution_provider` is the one that was really used, `steps` what was done to the raw map. This image took so many
-    `forward_passes` of the whole network, `backward_passes` from the scores to the image, and `head_passes` from the
-    layer to the scores, the latter two one a target. `preprocessing` is None unless the server prepared a picture, and
-    `preprocessing_assumed` says that nobody declared it for this model. `self_check` is that of the model,
-    `arithmetic` that of the card. `forward_pass_reused`: an earlier question had made the forward pass of this image.
-    `device` and `execution` say what computed it and how.
-    """
-
-    model_digest: str
-    graph_digest: str
-    execution_provider: str
-    versions: dict[str, str]
-    parameters: dict[str, object]
-    profile: str
-    steps: tuple[str, ...]
-    forward_passes: float
-    backward_passes: float
-    head_passes: float
-    preprocessing: Preprocessing | None
-    preprocessing_assumed: bool
-    arithmetic: Arithmetic
-    device: str
-    execution: Execution
-    self_check: SelfCheck | None = None
-    forward_pass_reused: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,7 +103,7 @@ class Partial:
 
 def read_partials(response: pb.ExplainResponse) -> Iterator[Partial]:
     """The heatmaps of one message of the stream."""
-    provenance = _provenance(response.provenance)
+    provenance = read_provenance(response.provenance)
     for message in response.explanations:
         for explanation in read_explanations(message, provenance):
             yield Partial(response.progress, explanation)
@@ -217,36 +178,4 @@ def _detected(message: pb.Detection) -> DetectedBox:
         iou=message.iou,
         convention="-".join(part for part in format_and_units if part).lower(),
         assumed=message.convention_assumed,
-    )
-
-
-def _provenance(message: pb.Provenance) -> Provenance:
-    """From the wire; what a caller may change is his own."""
-    known = _known_provenance(message.SerializeToString())
-    return replace(known, versions=dict(known.versions), parameters=deepcopy(known.parameters))
-
-
-@functools.lru_cache(REMEMBERED)
-def _known_provenance(data: bytes) -> Provenance:
-    """Read once for all answers that were made alike."""
-    message = pb.Provenance.FromString(data)
-    prepared = message.HasField("preprocessing")
-    return Provenance(
-        model_digest=message.model_digest,
-        graph_digest=message.graph_digest,
-        execution_provider=message.execution_provider,
-        versions=dict(message.versions),
-        parameters=MessageToDict(message.parameters),
-        profile=message.profile,
-        steps=tuple(message.steps),
-        forward_passes=message.forward_passes,
-        backward_passes=message.backward_passes,
-        head_passes=message.head_passes,
-        preprocessing=Preprocessing.read(message.preprocessing) if prepared else None,
-        preprocessing_assumed=message.preprocessing_assumed,
-        self_check=read_self_check(message),
-        forward_pass_reused=message.forward_pass_reused,
-        arithmetic=Arithmetic.read(message.arithmetic),
-        device=message.device,
-        execution=Execution.read(message.execution),
     )

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from backlit.answers import Provenance
+from backlit.provenance import Provenance
 
 ASSUMED = """\
 CAUTION: nobody said how pictures are prepared for this model. Assumed: {preprocessing}.

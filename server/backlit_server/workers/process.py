@@ -23,6 +23,7 @@ from backlit_server.story import Hear, unpacked
 from backlit_server.workers.channel import Channel, Frame, Kind
 from backlit_server.workers.figures import Figure, Looks
 from backlit_server.workers.messages import Heard, detach_question, heard, unpack_refusal, without_story
+from backlit_server.workers.reading import Reader
 from backlit_server.workers.relay import relay
 from backlit_server.workers.terms import Terms
 
@@ -44,7 +45,7 @@ class Hello:
 
 
 class WorkerProcess:
-    """A process and the two threads that talk to it; everything but those threads belongs to the event loop.
+    """A process, and the thread that writes what may block; everything but that thread belongs to the event loop.
 
     Frames wait in a queue for the thread that writes, so that a worker that does not read never blocks the loop. A
     worker that goes on with a question for `patience` seconds after it was cancelled is ended.
@@ -88,9 +89,9 @@ class WorkerProcess:
         self._outbox: SimpleQueue[Frame | None] = SimpleQueue()
         self._posted = self._written = 0
         self._relay = asyncio.create_task(relay(child.stdout)) if child.stdout else None
-        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._read, self._write)]
-        for thread in self._threads:
-            thread.start()
+        self._reader = Reader(channel, self._arrived, self._end)
+        self._writer = threading.Thread(target=self._write, daemon=True)
+        self._writer.start()
 
     @property
     def questions(self) -> int:
@@ -188,24 +189,12 @@ class WorkerProcess:
         await self._child.wait()
         self._channel.shutdown()
         self._outbox.put(None)
-        for thread in self._threads:
-            thread.join()
+        self._writer.join()
+        await self._reader.stop()
         self._channel.close()
         if self._relay is not None:
             await asyncio.wait([self._relay], timeout=RELAY_SECONDS)
             self._relay.cancel()
-
-    def _read(self) -> None:
-        """The thread that receives."""
-        try:
-            while True:
-                self._loop.call_soon_threadsafe(self._arrived, self._channel.receive())
-        except EOFError:
-            log.debug("a worker closed its channel")
-        except BacklitError as error:
-            log.error("a worker does not speak frames: %s", error)
-        finally:
-            self._loop.call_soon_threadsafe(self._end)
 
     def _write(self) -> None:
         """The thread that sends what may block."""
@@ -217,7 +206,7 @@ class WorkerProcess:
         try:
             self._channel.send(frame)
         except OSError:
-            log.debug("a frame came too late for its worker")  # the thread that receives notices, and says so
+            log.debug("a frame came too late for its worker")  # the reader notices, and says so
         except BacklitError as error:
             self._loop.call_soon_threadsafe(self._close, frame.question, error)
 
