@@ -177,7 +177,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_the_page_of_measures_asks_for_what_there_is(page):
-    for asked in [*wanted(page.METHODS), *wanted(page.PATIENT)]:
+    for asked in wanted(page.METHODS):
         bind(asked.name, {name: value for name, value in asked.parameters.items() if name != "profile"})
     for asked in wanted(page.MEASURES):
         bind_measure(asked.name, asked.parameters)
