@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import BadQuestion
+from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_proto.tensors import to_tensor
 from backlit_server.engine.engine import Engine
 from backlit_server.engine.runtime import Runtime
@@ -54,6 +54,18 @@ def test_methods_at_one_layer_share_the_forward_pass(engine: Engine, digest: str
     monkeypatch.setattr(Runtime, "run", counted)
     together(engine, digest, x + 1, ("grad-cam", "cam", "layer-cam", "xgrad-cam", "fem"))
     assert sum(bool(names) for names in runs) == 1
+    assert len(runs) == 2, "and one head, which knows the weights of the last layer as well as gradients"
+
+
+def test_what_a_model_cannot_answer_does_not_take_the_others_with_it(engine: Engine, shared: Path):
+    """This network has dense layers and no pooling, so that it has no cam."""
+    digest = stored(engine.store, shared / "models" / "mnist-dianna.onnx")
+    question = pb.Question(model=digest, method="grad-cam", methods=["cam"])
+    x = rng.normal(size=(1, 1, 28, 28)).astype(np.float32)
+    answers = engine.explain(pb.ExplainRequest(question=question, inputs={"": to_tensor(x)}), [x])
+    assert next(answer for answer in answers if isinstance(answer, tuple))[0].explanations[0].method == "grad-cam"
+    with pytest.raises(NotExplainable, match="cam needs global average pooling"):
+        list(answers)
 
 
 def test_every_method_has_to_be_one_that_takes_the_parameters(engine: Engine, digest: str):

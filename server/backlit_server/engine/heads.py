@@ -21,6 +21,7 @@ from backlit_server.graph import (
     Seeded,
     both_ways,
     class_maps,
+    common,
     cut,
     linear_weights,
     method_graph,
@@ -70,12 +71,13 @@ class Heads:
         return self._heads[key]
 
     def together(self, cut: Cut, methods: Sequence[tuple[str, Mapping[str, Any]]], profile: str) -> Head:
-        """Several methods of the same rules at this cut in one run; their outputs are named `<index>/<name>`."""
+        """Several methods of common rules at this cut in one run; their outputs are named `<index>/<name>`."""
         rows = tuple(PROFILES[profile].row(method) for method, _ in methods)
         key = (cut.layer, rows, " ".join(_key(parameters) for _, parameters in methods))
         if key not in self._heads:
             recipes = [self.recipe(cut.layer, method, parameters, profile) for method, parameters in methods]
-            self._heads[key] = self._opened(cut, self._behind(cut, rows[0].rules, together(recipes), {}))
+            rules = common(row.rules for row in rows)
+            self._heads[key] = self._opened(cut, self._behind(cut, rules, together(recipes), {}))
         return self._heads[key]
 
     def both_ways(self, cut: Cut, method: str, parameters: Mapping[str, Any], profile: str) -> Head:

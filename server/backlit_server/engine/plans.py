@@ -14,7 +14,7 @@ from backlit_server.engine.questions import Wording
 from backlit_server.engine.runtime import Session
 from backlit_server.engine.wanted import Wanted
 from backlit_server.execution import Computed
-from backlit_server.graph import NARROW
+from backlit_server.graph import NARROW, WEIGHTS, common
 from backlit_server.methods.method import LAYER
 
 
@@ -57,7 +57,7 @@ def _plan(model: OpenModel, asked: Sequence[Wording], maker: Maker) -> Plan:
     """That of the first of these methods."""
     looked_at = parts(model, asked[0])
     direct = both_ways(asked[0], model, looked_at.backbones[0]) if looked_at.trivial else None
-    return Plan(asked[0], looked_at, _sharing(asked), maker, direct)
+    return Plan(asked[0], looked_at, _sharing(model, asked), maker, direct)
 
 
 def parts(model: OpenModel, wording: Wording) -> Combination:
@@ -69,16 +69,18 @@ def parts(model: OpenModel, wording: Wording) -> Combination:
     return Combination(backbones, wording.versions, wording.fusion)
 
 
-def _sharing(asked: Sequence[Wording]) -> tuple[Wording, ...]:
+def _sharing(model: OpenModel, asked: Sequence[Wording]) -> tuple[Wording, ...]:
     """The first, and those after it that one head can answer together with it."""
-    first, *others = asked
-    if not _behind_one_head(first):
-        return (first,)
-    return (first, *(one for one in others if _behind_one_head(one) and one.row.rules == first.row.rules))
+    if not _behind_one_head(model, asked[0]):
+        return (asked[0],)
+    able = [one for one in asked if _behind_one_head(model, one)]
+    rules = common(one.row.rules for one in able)
+    return tuple(one for one in able if one.row.rules in (rules, WEIGHTS))
 
 
-def _behind_one_head(wording: Wording) -> bool:
+def _behind_one_head(model: OpenModel, wording: Wording) -> bool:
     """Whether the map is a formula at one layer. What is measured is computed alone: passes and seconds are its own."""
     row = wording.row
     formula = row.at == LAYER and row.needs_seed and not row.many_passes and row.rules in NARROW
-    return formula and not (wording.layers or wording.measures or len(wording.versions) > 1)
+    refused = row.rules == WEIGHTS and (wording.layer or model.anatomy.head.linear is None)
+    return formula and not (refused or wording.layers or wording.measures or len(wording.versions) > 1)

@@ -33,6 +33,8 @@ from backlit_server.graph.recording.formula import with_formula as with_formula
 from backlit_server.graph.scale import scaled as scaled
 from backlit_server.graph.seeding.named import NARROW as NARROW
 from backlit_server.graph.seeding.named import SEEDINGS as SEEDINGS
+from backlit_server.graph.seeding.named import WEIGHTS as WEIGHTS
+from backlit_server.graph.seeding.named import common as common
 from backlit_server.graph.seeding.named import taken as taken
 from backlit_server.graph.seeding.seeded import Seeded as Seeded
 from backlit_server.graph.seeding.seeded import seeded as seeded

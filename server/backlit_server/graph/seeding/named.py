@@ -1,7 +1,7 @@
 """SEEDINGS: what methods ask for by name."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from backlit_server.graph.overlays.named import RULES
@@ -11,9 +11,10 @@ from backlit_server.graph.seeding.own import own
 from backlit_server.graph.seeding.relevance import relevance
 from backlit_server.graph.seeding.seeded import Seeded, by_rules, without_gradients
 
+WEIGHTS = "weights"  # of pooling and one linear layer, instead of gradients
 SEEDINGS: Mapping[str, Callable[..., Seeded]] = {
     **{name: by_rules(table) for name, table in RULES.items()},
-    "weights": without_gradients,
+    WEIGHTS: without_gradients,
     "lrp": relevance,
     "deep-lift": differences,
     "full-grad": own,
@@ -23,8 +24,13 @@ SEEDINGS: Mapping[str, Callable[..., Seeded]] = {
 """A row takes a head, its layer and its scores. By name it takes what it depends on: parameters of the method, and
 `views`, how tensors are read as maps."""
 
-NARROW = frozenset(RULES) | {"weights"}
+NARROW = frozenset(RULES) | {WEIGHTS}
 """Those that can do with the weights of the asked classes alone; others look at the weights themselves."""
+
+
+def common(names: Iterable[str]) -> str:
+    """The one seeding that gives what several NARROW ones do, the first but for WEIGHTS: any other gives these too."""
+    return next((name for name in names if name != WEIGHTS), WEIGHTS)
 
 
 def taken(name: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,10 +56,11 @@ def _asked_by(made: ModelProto, name: str, scores: str) -> ModelProto:
 
 
 def by_rules(rules: Mapping[str, Rule]) -> Callable[..., Seeded]:
-    """The seeding by one table of rules: `features` and `grads` at the layer."""
+    """The seeding by one table of rules: `features` and `grads` at the layer, and `weights` as without gradients."""
 
     def made(model: ModelProto, layer: str, scores: str) -> Seeded:
-        return Seeded(seeded(model, layer, scores, True, rules), {"features": layer, "grads": f"grad/{layer}"})
+        tensors = {"features": layer, "grads": f"grad/{layer}", "weights": f"grad/{scores}"}
+        return Seeded(seeded(model, layer, scores, True, rules), tensors)
 
     return made
 
