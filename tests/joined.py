@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import BacklitError
 from backlit_proto.tensors import to_array, to_tensor
 from backlit_server.engine.engine import Engine
 from backlit_server.workers.channel import Frame, Kind
@@ -36,11 +35,9 @@ def answers(engine: Engine, asked: Sequence[Asked]) -> list[list[tuple[pb.Explan
 
 
 def _answer(frames: Sequence[Frame]) -> list[tuple[pb.Explanation, np.ndarray]] | Exception:
-    try:
-        found = [response for frame in frames if (response := heard(frame)[0])]
-    except BacklitError as refusal:
-        return refusal
-    return [(one, to_array(one.heatmap)) for response in found for one in response.explanations]
+    told = [heard(frame) for frame in frames]
+    refused = next((one.refusal for one in told if one.refusal), None)
+    return refused or [(e, to_array(e.heatmap)) for one in told if one.answer for e in one.answer.explanations]
 
 
 def question(digest: str, method: str = "grad-cam", classes: Sequence[int] = (), **said: Any) -> pb.Question:
