@@ -114,6 +114,18 @@ def test_an_image_is_looked_at_again_for_another_class_alone(engine: Engine, tmp
     assert not np.allclose(again, other)
 
 
+def test_formulas_of_one_gradient_share_its_graph_and_its_run(engine: Engine, tmp_path: Path, runs: list[str]):
+    digest = stored(engine.store, network(tmp_path, HEADS["a dense layer"], rng.normal(size=(4, 5))))
+    x = rng.normal(size=(2, 2, 6, 5)).astype(np.float32)
+    each = ask(engine, digest, x, "saliency", channels="sum", signed=True)
+    runs.clear()
+    largest = ask(engine, digest, x, "saliency")
+    products = ask(engine, digest, x, "gradient-x-input")
+    assert runs == []
+    assert not np.allclose(each[0][1], largest[0][1])
+    assert not np.allclose(products[0][1], largest[0][1])
+
+
 def test_scores_that_are_no_numbers_are_explained_as_they_are_told(engine: Engine, tmp_path: Path):
     """The runtime and numpy need not agree on which of them is the best."""
     weights = rng.normal(size=(4, 5))

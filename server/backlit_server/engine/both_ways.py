@@ -63,5 +63,5 @@ def came_back(both: BothWays, wording: Wording, ran: Ran, asked: list[Row]) -> L
     if [row.class_index for row in asked] != ran.made[CHOSEN].tolist():
         return None
     row = wording.row
-    found = {name: ran.made[name] for name in row.outputs}
-    return looked(row, ran, both.head, asked, found, Passes(forward=row.forwards, backward=1))
+    found = {name: ran.made[name] for name in (("grads",) if row.of_gradient else row.outputs)}
+    return looked(wording, ran, both.head, asked, found, Passes(forward=row.forwards, backward=1))

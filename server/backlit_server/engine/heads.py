@@ -81,14 +81,16 @@ class Heads:
         return self._heads[key]
 
     def both_ways(self, cut: Cut, method: str, parameters: Mapping[str, Any], profile: str) -> Head:
-        """A forward pass that goes on to the map of one class of each image, at a cut at the image."""
-        key = (f"{cut.layer} and back", PROFILES[profile].row(method), _key(parameters))
+        """A forward pass that goes on to the map of one class of each image, or to `grads` where that is a formula of
+        them, at a cut at the image."""
+        row = PROFILES[profile].row(method)
+        of = row.rules if row.of_gradient else row
+        key = (f"{cut.layer} and back", of, "" if row.of_gradient else _key(parameters))
         if key not in self._heads:
-            head = self.seeded_at(cut, PROFILES[profile].row(method).rules, parameters)
-            forward = with_outputs(self._graph, [self.scores])
-            session = self._model.open(
-                both_ways(forward, head, self.scores, self.recipe(cut.layer, method, parameters, profile))
-            )
+            recipe = self._raw(cut) if row.of_gradient else self.recipe(cut.layer, method, parameters, profile)
+            head = self.seeded_at(cut, row.rules, parameters)
+            made = both_ways(with_outputs(self._graph, [self.scores]), head, self.scores, recipe)
+            session = self._model.open(made)
             self._heads[key] = Head(session, session.digest)
         return self._heads[key]
 
@@ -124,8 +126,11 @@ class Heads:
 
     def gradient_graph(self, cut: Cut, rules: str) -> onnx.ModelProto:
         """The graph of the gradients at a cut, whatever features they are asked of; refusals as of graph()."""
-        recipe = Recipe(lambda grads: grads, ("grads",), ("grads",), self._anatomy.view_of(cut.layer))
-        return self._behind(replace(cut, vectors=()), rules, recipe, {})
+        return self._behind(replace(cut, vectors=()), rules, self._raw(cut), {})
+
+    def _raw(self, cut: Cut) -> Recipe:
+        """The gradients themselves, as maps."""
+        return Recipe(lambda grads: grads, ("grads",), ("grads",), self._anatomy.view_of(cut.layer))
 
     def plain(self, cut: Cut) -> Session:
         """From the tensors that cross a cut to the scores."""

@@ -15,7 +15,7 @@ from backlit_server.graph import Cut, apart
 from backlit_server.graph.method import SEED
 from backlit_server.graph.narrow import CLASSES
 from backlit_server.graph.tiling import TARGETS, WHOLE
-from backlit_server.methods.method import IMAGE, LAYER, TOKENS, Method
+from backlit_server.methods.method import IMAGE, LAYER, TOKENS
 
 Tensors = dict[str, np.ndarray]
 HEAD_BYTES = 32 << 20  # of repeated features in one run of a head: more targets go in several runs
@@ -36,24 +36,36 @@ def through_head(
     for chosen, found in (_tiled if cut.rows_tile else _one_by_one)(head.session, crossing, asked, scores):
         each = zip(wordings, apart(found, len(wordings)), strict=True)
         passes = [PASSES[one.row.at](targets, one.row.forwards) for one in wordings]
-        yield [
-            looked(one.row, ran, head, chosen, tensors, cost) for (one, tensors), cost in zip(each, passes, strict=True)
-        ]
+        yield [looked(one, ran, head, chosen, tensors, cost) for (one, tensors), cost in zip(each, passes, strict=True)]
 
 
 def _head(model: OpenModel, cut: Cut, wordings: Sequence[Wording]) -> Head:
     first = wordings[0]
+    if first.row.of_gradient:
+        return model.heads.gradients(cut, first.row.rules)
     if len(wordings) == 1:
         return model.heads.of(cut, first.method, first.parameters, first.profile)
     return model.heads.together(cut, [(one.method, one.parameters) for one in wordings], first.profile)
 
 
-def looked(row: Method, ran: Ran, head: Head, chosen: list[Row], found: Tensors, passes: Passes) -> Looked:
+def looked(wording: Wording, ran: Ran, head: Head, chosen: list[Row], found: Tensors, passes: Passes) -> Looked:
     """What a run of a method's graph found: its outputs by name, a map for each of these rows among them."""
+    row = wording.row
+    found = _formed(wording, ran, chosen, found["grads"]) if row.of_gradient else found
     heatmaps, guarded = found.pop("heatmap"), found.pop("guarded", np.zeros(len(chosen)))
     why = causes(ran, row, chosen, heatmaps)
     assert ran.cut is not None
     return Looked(chosen, heatmaps, guarded, ran.cut.layer, head.digest, passes, facts=found, causes=why)
+
+
+def _formed(wording: Wording, ran: Ran, chosen: list[Row], grads: np.ndarray) -> Tensors:
+    """A formula of the image and its gradients, on arrays: one graph makes these for whatever is told of them."""
+    row, given = wording.row, {"grads": grads}
+    assert ran.cut is not None
+    if "features" in row.needs:
+        images = ran.model.spatial(ran.cut.layer, ran.made[ran.cut.layer])
+        given["features"] = images[[one.image - ran.first for one in chosen]]
+    return {"heatmap": row.bound(wording.parameters)(**{name: given[name] for name in row.needs})}
 
 
 PASSES = {

@@ -74,6 +74,11 @@ class Method:
         """Whether the map depends on the target; if not, the whole map is the features' own."""
         return not FORWARD.issuperset(self.needs)
 
+    @functools.cached_property
+    def of_gradient(self) -> bool:
+        """Whether the map is a formula of the image and its gradient, which takes no time beside the gradient."""
+        return self.at == IMAGE and "grads" in self.needs and {"features", "grads"}.issuperset(self.needs)
+
     def bound(self, parameters: Mapping[str, Any]) -> Formula:
         """The formula with these parameters, a function of tensors alone."""
         return functools.partial(self.formula, **parameters)
