@@ -1,14 +1,10 @@
 """Open models: their weights once, on a shelf, their graphs optimised once a machine; eviction fails no question."""
 
-import hashlib
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper, parser
 
 from backlit_proto.errors import Overloaded
 from backlit_server.engine.budget import Budget, Key
@@ -16,49 +12,28 @@ from backlit_server.engine.engine import Engine
 from backlit_server.engine.kept import MODEL, SESSION, Apart, Shelved
 from backlit_server.engine.opening import open_model
 from backlit_server.engine.runtime import Runtime
-from backlit_server.engine.shelf import Shelf, Shelves
+from backlit_server.engine.shelf import Shelf
 from backlit_server.engine.trial import sample
 from backlit_server.keeping import Keeping
-from bare import ask, stored
+from bare import ask
+from toy_nets import picture, put, toy
 
 rng = np.random.default_rng(43)
+
+
 GB = 1 << 30
+
+
 REAL = ("efficientnet-lite0", "vit_tiny_patch16_224", "squeezenet11-qdq-int8", "mnist-cntk", "ultraface-rfb320")
+
+
 # No method of image gradients here: what their heads take is not the question.
 ASKED = ("grad-cam", "score", "saliency")
-
-
-def toy(seed: int = 0, channels: int = 64) -> onnx.ModelProto:
-    """Two convolutions and a dense layer; the second weight alone has 144 KB at 64 channels."""
-    random = np.random.default_rng(seed)
-    net = parser.parse_model("""<ir_version: 10, opset_import: ["" : 21]>
-        net (float[N, 3, 12, 12] x) => (float[N, 5] y) {
-            a = Conv<pads = [1, 1, 1, 1]>(x, w)
-            b = Relu(a)
-            c = Conv<pads = [1, 1, 1, 1]>(b, v)
-            f = Relu(c)
-            p = GlobalAveragePool(f)
-            q = Flatten(p)
-            y = MatMul(q, d)
-        }""")
-    shapes = {"w": (channels, 3, 3, 3), "v": (channels, channels, 3, 3), "d": (channels, 5)}
-    for name, shape in shapes.items():
-        net.graph.initializer.append(numpy_helper.from_array(random.normal(size=shape).astype(np.float32), name))
-    return net
 
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Shelf:
     return Shelf(tmp_path / "shelf")
-
-
-def put(engine: Engine, folder: Path, seed: int = 0, channels: int = 64) -> str:
-    onnx.save(toy(seed, channels), folder / f"{seed}.onnx")
-    return stored(engine.store, folder / f"{seed}.onnx")
-
-
-def picture(count: int = 1) -> np.ndarray:
-    return rng.normal(size=(count, 3, 12, 12)).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -149,48 +124,6 @@ def test_a_model_larger_than_the_budget_is_refused_with_the_figures_and_others_a
     assert before[0][1].shape == ask(engine, small, picture(), "grad-cam", [0])[0][1].shape
 
 
-def cut_short(path: Path) -> None:
-    os.truncate(path, path.stat().st_size // 2)
-
-
-def flipped(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[-9] ^= 1
-    path.unlink()  # whoever has the old bytes mapped keeps them
-    path.write_bytes(data)
-
-
-@pytest.mark.parametrize("harm", [flipped, Path.unlink], ids=["flipped", "missing"])
-@pytest.mark.parametrize("kind", ["graph", "weight"])
-def test_what_is_damaged_on_the_shelf_is_made_anew(runtime, shelf, harm: Callable[[Path], None], kind: str):
-    x = {"x": picture()}
-    expected = open_model(toy(), Shelved(runtime, Budget(GB), "toy", shelf)).plain.run(x)
-    sound = {path.name: path.read_bytes() for path in shelf.folder.iterdir()}
-    harmed = [path for path in shelf.folder.iterdir() if (path.suffix == ".graph") == (kind == "graph")]
-    for path in harmed:
-        if path.name != "lock":
-            harm(path)
-    found = open_model(toy(), Shelved(runtime, Budget(GB), "toy", Shelf(shelf.folder))).plain.run(x)
-    assert found["y"].tobytes() == expected["y"].tobytes()
-    assert {path.name for path in shelf.folder.iterdir()} == set(sound)
-    for name in (name for name in sound if len(name) == 64):
-        assert hashlib.sha256((shelf.folder / name).read_bytes()).hexdigest() == name
-
-
-def test_a_graph_that_is_kept_is_not_optimised_again(runtime: Runtime, shelf: Shelf, monkeypatch):
-    open_model(toy(), Shelved(runtime, Budget(GB), "toy", shelf)).plain  # noqa: B018
-    monkeypatch.setattr(Shelved, "_made", None)
-    assert open_model(toy(), Shelved(runtime, Budget(GB), "toy", Shelf(shelf.folder))).plain.inputs == ("x",)
-
-
-def test_other_machines_and_runtimes_have_graphs_of_their_own(runtime: Runtime, shelf: Shelf, monkeypatch):
-    open_model(toy(), Shelved(runtime, Budget(GB), "toy", shelf)).plain  # noqa: B018
-    graphs = len(list(shelf.folder.glob("*.graph")))
-    monkeypatch.setattr("backlit_server.engine.kept.machine", lambda: "another")
-    open_model(toy(), Shelved(runtime, Budget(GB), "toy", Shelf(shelf.folder))).plain  # noqa: B018
-    assert len(list(shelf.folder.glob("*.graph"))) == 2 * graphs
-
-
 def test_without_a_shelf_sessions_count_with_their_model(runtime: Runtime):
     budget = Budget(GB)
     model = open_model(toy(), Apart(runtime, budget, "toy"))
@@ -198,71 +131,3 @@ def test_without_a_shelf_sessions_count_with_their_model(runtime: Runtime):
     before = budget.own(Key(MODEL, "toy"))
     assert model.backbones.at("b").session.outputs == ("y", "b")
     assert budget.own(Key(MODEL, "toy")) - before >= 2 * toy().ByteSize()
-
-
-def fill(folder: Shelf, size: int) -> None:
-    folder.keep(bytes(size))
-
-
-def test_folders_used_longest_ago_go_first_but_never_those_that_are_open(tmp_path: Path):
-    shelves = Shelves(tmp_path, 250)
-    for age, name in enumerate("abcd"):
-        fill(shelves.open(name), 100)
-        os.utime(tmp_path / name, (age, age))
-    held = Shelf(tmp_path / "a")
-    os.utime(held.folder, (0, 0))
-    shelves.shrink()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "d"]
-    assert shelves.recent() == ["d", "a"]
-
-
-def test_a_folder_that_was_removed_can_be_opened_again(tmp_path: Path):
-    shelves = Shelves(tmp_path, 250)
-    fill(shelves.open("a"), 100)
-    shelves.remove("a")
-    assert shelves.recent() == []
-    assert shelves.open("a").keep(b"x").read_bytes() == b"x"
-
-
-def test_models_used_last_answer_a_made_up_question_before_anybody_asks(tmp_path: Path):
-    first = Engine(tmp_path, "cpu", 2)
-    digests = [put(first, tmp_path, seed) for seed in range(3)]
-    for age, digest in enumerate(digests):
-        ask(first, digest, picture(), "grad-cam", [0])
-        os.utime(tmp_path / "optimised" / digest, (age, age))
-    again = Engine(tmp_path, "cpu", 2, keeping=Keeping(preload=2))
-    assert len(list(again.warm_up())) >= 2
-    warm = [digest for digest in digests if again._models.budget.own(Key(MODEL, digest))]
-    assert warm == digests[1:]
-
-
-def test_models_that_are_named_are_made_ready_whether_they_were_used_or_not(tmp_path: Path):
-    first = Engine(tmp_path, "cpu", 2)
-    digests = [put(first, tmp_path, seed) for seed in range(3)]
-    again = Engine(tmp_path, "cpu", 2, keeping=Keeping(preload=f"{digests[2]},{'0' * 64},{digests[0]}"))
-    list(again.warm_up())
-    assert [again._models.budget.own(Key(MODEL, digest)) > 0 for digest in digests] == [True, False, True]
-
-
-def test_no_more_is_made_ready_than_half_of_the_memory_holds(tmp_path: Path):
-    first = Engine(tmp_path, "cpu", 2)
-    digests = [put(first, tmp_path, seed) for seed in range(3)]
-    again = Engine(tmp_path, "cpu", 2, keeping=Keeping(preload=",".join(digests)))
-    again._models.budget.limit = 1 << 20
-    list(again.warm_up())
-    opened = [again._models.budget.own(Key(MODEL, digest)) > 0 for digest in digests]
-    assert 0 < sum(opened) < 3, again._models.budget.used
-
-
-def test_a_model_that_was_deleted_or_damaged_does_not_keep_others_from_being_made_ready(tmp_path: Path):
-    first = Engine(tmp_path, "cpu", 2)
-    digests = [put(first, tmp_path, seed) for seed in range(3)]
-    for age, digest in enumerate(digests):
-        ask(first, digest, picture(), "grad-cam", [0])
-        os.utime(tmp_path / "optimised" / digest, (age, age))
-    (tmp_path / "models" / digests[2] / "model.onnx").unlink()
-    (tmp_path / "models" / digests[1] / "model.onnx").unlink()
-    (tmp_path / "models" / digests[1] / "model.onnx").write_bytes(b"no model")
-    again = Engine(tmp_path, "cpu", 2)
-    list(again.warm_up())
-    assert [again._models.budget.own(Key(MODEL, digest)) > 0 for digest in digests] == [True, False, False]

@@ -82,7 +82,7 @@ def test_pictures_of_one_size_share_a_run_and_others_keep_their_place(monkeypatc
     def watched(runtime, model, folder=None):
         session = opened(runtime, model, folder)
         run = session.run
-        session.run = lambda feeds: (sizes.append(feeds["pixels"].shape[:3]), run(feeds))[1]
+        monkeypatch.setattr(session, "run", lambda feeds: (sizes.append(feeds["pixels"].shape[:3]), run(feeds))[1])
         return session
 
     monkeypatch.setattr(Runtime, "open", watched)

@@ -54,7 +54,7 @@ async def test_the_story_of_a_question_is_told_when_it_has_ended(pool):
         assert len(heard) == 1
     for story in heard:
         assert story.stages.keys() == {"queue", "method", "encode"}
-    assert 0 < sum(stage.seconds for stage in story.stages.values()) < WAIT
+        assert 0 < sum(stage.seconds for stage in story.stages.values()) < WAIT
     with pytest.raises(BadQuestion):
         await rest(pool.explain(question("refuse"), hear=heard.append))
     assert len(heard) == 3

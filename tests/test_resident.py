@@ -13,9 +13,7 @@ from onnx import TensorProto, helper
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_server.engine import providers
-from backlit_server.engine.budget import Budget
 from backlit_server.engine.engine import Engine
-from backlit_server.engine.features import FEATURES, Features
 from backlit_server.engine.providers import CPU
 from backlit_server.engine.resident import Held, Place, Resident
 from backlit_server.engine.runtime import Interrupted, Runtime
@@ -25,8 +23,12 @@ from joined import answers, question
 from real_models import small
 
 rng = np.random.default_rng(83)
+
+
 FRESH = Keeping(features_mb=0)
-HERE = Place("cpu", 0)
+
+
+LEFT = rng.normal(size=(3, 2)).astype(np.float32)
 RELU = small("g (float[n, k] x) => (float[n, k] y) { y = Relu(x) }")
 
 
@@ -77,6 +79,8 @@ SIZES = {
     "ultraface-rfb320": (3, 240, 320),
     "three": (3, 8, 8),
 }
+
+
 ASKED = [
     # model, methods: formulas, forward only, many passes, the image, every layer of a transformer
     ("digits40-cnn-gap", ("grad-cam", "grad-cam++", "cam", "fem", "ablation-cam", "smooth-grad-cam++", "saliency")),
@@ -159,60 +163,12 @@ def test_a_later_question_finds_the_features_still_on_the_device(shared: Path, p
     assert [a.tobytes() for a in later[0][1]] == [b.tobytes() for b in theirs]
 
 
-def resident(array: np.ndarray) -> Any:
-    return Resident.whole(onnxruntime.OrtValue.ortvalue_from_numpy(array), HERE)
-
-
-def test_rows_of_a_run_that_others_share_are_kept_without_the_others():
-    budget = Budget(1 << 20, {FEATURES: 1 << 20})
-    features, x = Features(budget), {"x": np.zeros(2, np.float32)}
-    whole = resident(np.arange(32, dtype=np.float32).reshape(8, 4))
-    features.remember("model", "graph", x, {"f": whole, "g": whole[2:3]})
-    assert budget.used == 8 + 128 + 16
-    kept = features.found("model", "graph", x)
-    assert kept is not None
-    assert kept["f"] is whole
-    assert isinstance(kept["g"], np.ndarray)
-    np.testing.assert_array_equal(kept["g"], [[8, 9, 10, 11]])
-
-
-ARRAY = rng.normal(size=(6, 3, 2)).astype(np.float32)
-USES = {
-    "rows": lambda a: a[1:4],
-    "rows of rows": lambda a: a[1:][1:-1],
-    "no rows": lambda a: a[4:2],
-    "every other row": lambda a: a[::2],
-    "a row": lambda a: a[-1],
-    "a place": lambda a: a[:, 1, 0],
-    "a new axis": lambda a: a[None],
-    "all": lambda a: a[...],
-    "chosen": lambda a: a[[0, 3]],
-    "sizes": lambda a: np.array([a.ndim, a.size, a.nbytes, len(a), *a.shape]),
-    "sum": lambda a: a.sum((1, 2)),
-    "turned": lambda a: a.transpose(0, 2, 1).reshape(6, -1),
-    "arithmetic": lambda a: -(a[2:] * 2 - 1) / a[:4] ** 2,
-    "compared": lambda a: (a > 0) & (np.float32(1) > a),
-    "a function": lambda a: np.maximum(np.abs(a), 0.5),
-    "joined": lambda a: np.concatenate([a[:1], a[3:]]),
-    "repeated": lambda a: np.repeat(a[None], 2, 0),
-    "in double precision": lambda a: np.asarray(a, np.float64),
-    "copied": lambda a: a.copy(),
-}
-
-
-@pytest.mark.parametrize("use", USES)
-def test_a_resident_is_the_array_it_is(use: str):
-    ours, theirs = USES[use](resident(ARRAY)), USES[use](ARRAY)
-    assert (np.asarray(ours).dtype, np.shape(ours)) == (theirs.dtype, theirs.shape)
-    assert np.asarray(ours).tobytes() == theirs.tobytes()
-
-
 def test_what_a_session_left_outlives_it(keeping_device):
     session = Runtime("cpu", 2).open(RELU)
-    left = session.forward({"x": ARRAY[0]}, 1, here=())["y"]
+    left = session.forward({"x": LEFT}, 1, here=())["y"]
     del session
     gc.collect()
-    np.testing.assert_array_equal(left, np.maximum(ARRAY[0], 0))
+    np.testing.assert_array_equal(left, np.maximum(LEFT, 0))
 
 
 KINDS = {
@@ -235,14 +191,14 @@ def test_tensors_with_rows_stay_and_nothing_else(keeping_device, kind: str):
     model = helper.make_model(helper.make_graph([node], "g", [x], [made]), opset_imports=[helper.make_opsetid("", 21)])
     model.ir_version = 10
     runtime = Runtime("cpu", 2)
-    found = runtime.open(model).forward({"x": ARRAY[0]}, 1, here=())["y"]
+    found = runtime.open(model).forward({"x": LEFT}, 1, here=())["y"]
     assert isinstance(found, Resident) == (kind == "numbers")
 
 
 def test_what_the_host_needs_is_there(keeping_device):
     session = Runtime("cpu", 2).open(RELU)
-    assert type(session.forward({"x": ARRAY[0]}, 1, here=["y"])["y"]) is np.ndarray
-    assert type(session.run({"x": ARRAY[0].T.copy().T})["y"]) is np.ndarray, "and so is all of any other run"
+    assert type(session.forward({"x": LEFT}, 1, here=["y"])["y"]) is np.ndarray
+    assert type(session.run({"x": LEFT.T.copy().T})["y"]) is np.ndarray, "and so is all of any other run"
 
 
 def test_a_run_between_devices_can_be_interrupted(keeping_device, monkeypatch: pytest.MonkeyPatch):
@@ -251,6 +207,7 @@ def test_a_run_between_devices_can_be_interrupted(keeping_device, monkeypatch: p
     ended.terminate = True
     monkeypatch.setattr(onnxruntime, "RunOptions", lambda: ended)
     with pytest.raises(Interrupted):
-        session.forward({"x": ARRAY[0]}, 1, here=())
+        session.forward({"x": LEFT}, 1, here=())
     with pytest.raises(Interrupted):
-        session.run({"x": resident(ARRAY[0])})
+        there: Any = Resident.whole(onnxruntime.OrtValue.ortvalue_from_numpy(LEFT), Place("cpu", 0))
+        session.run({"x": there})

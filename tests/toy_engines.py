@@ -78,9 +78,11 @@ class Toy:
 
     def whole(self, request: pb.ExplainRequest, tensors: Sequence[np.ndarray]) -> Answers:
         """As many answers as the question's layer says, the last of which says that it is the last."""
-        for answer in self.many(request, tensors):
-            answer[0].last = answer[0].explanations[0].image + 1 == int(request.question.layer)
-            yield answer
+        count = int(request.question.layer)
+        for number in range(count):
+            response, heatmaps = self._answer(np.full((7, 7), number, np.float32), image=number)
+            response.last = number + 1 == count
+            yield response, heatmaps
 
     def large(self, request: pb.ExplainRequest, tensors: Sequence[np.ndarray]) -> Answers:
         """As many answers as the question's layer says, of 1 MB each."""

@@ -29,8 +29,8 @@ import backlit
 import efficientnet_lite0
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto.tensors import to_tensor
-from backlit_server.store import Store
 from bench_server import resident
+from copies import copies
 from goals import say
 from pairs import ANEW
 from real_server import real_server
@@ -185,34 +185,6 @@ def started(store: Path, digest: str, flags: tuple[str, ...]) -> tuple[float, fl
 def real_server_in(store: Path, *flags: str):
     store.mkdir(exist_ok=True)
     return real_server(store, *flags)
-
-
-def copies(store: Path, digest: str, file: Path, count: int) -> Iterator[str]:
-    """The same model under further digests: another word in its metadata makes it another file."""
-    record = Store(store, 1 << 40).get(digest)
-    for number in range(count):
-        model = onnx.load(file)
-        model.metadata_props.add(key="copy", value=str(number))
-        data = model.SerializeToString()
-        admitted = Store(store, 1 << 40)
-        admitted.open()
-        upload = begun(admitted, data)
-        made = pb.Model()
-        made.CopyFrom(record)
-        made.digest, made.size, made.name = upload.digest, len(data), ""
-        admitted.admit(upload, made)
-        upload.close()
-        yield upload.digest
-
-
-def begun(store: Store, data: bytes):
-    import hashlib
-
-    upload = store.upload(hashlib.sha256(data).hexdigest(), len(data))
-    upload.begin(0)
-    upload.append(data)
-    upload.finish()
-    return upload
 
 
 def held(file: Path) -> int:
