@@ -208,6 +208,6 @@ def test_a_run_between_devices_can_be_interrupted(keeping_device, monkeypatch: p
     monkeypatch.setattr(onnxruntime, "RunOptions", lambda: ended)
     with pytest.raises(Interrupted):
         session.forward({"x": LEFT}, 1, here=())
+    there: Any = Resident.whole(onnxruntime.OrtValue.ortvalue_from_numpy(LEFT), Place("cpu", 0))
     with pytest.raises(Interrupted):
-        there: Any = Resident.whole(onnxruntime.OrtValue.ortvalue_from_numpy(LEFT), Place("cpu", 0))
         session.run({"x": there})
