@@ -58,6 +58,12 @@ def hang(result: Path, told: str) -> int:
         time.sleep(60)
 
 
+def swell(result: Path, told: str) -> int:
+    """What Linux does to a child where memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
 def crash(result: Path, told: str) -> int:
     os.kill(os.getpid(), signal.SIGSEGV)
     return 0
@@ -86,6 +92,7 @@ BEHAVIOURS = {
     "babble": babble,
     "flood": flood,
     "hang": hang,
+    "swell": swell,
     "crash": crash,
     "meet": meet,
     "weigh": weigh,

@@ -1,6 +1,7 @@
 """The examination of a file runs in a process of its own, and nothing it does reaches the front."""
 
 import asyncio
+import itertools
 import logging
 import os
 import select
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from backlit_proto import backlit_pb2 as pb
-from backlit_proto.errors import BadModel
+from backlit_proto.errors import BadModel, Overloaded
 from backlit_server.admission.launcher import AT_ONCE, Launcher
 from backlit_server.settings import Settings
 
@@ -86,6 +87,7 @@ async def test_weights_that_cannot_be_read_leave_no_file(launcher, model, settin
     [
         ("refuse", r"^no model: it is empty$"),
         ("crash", r"ended with SIGSEGV: the file crashes"),
+        ("swell", r"ended with SIGKILL: the file crashes"),
         ("babble", r"^examining the model failed with status 3; the server's log says why$"),
         ("fail", r"^examining the model failed with status 1; the server's log says why$"),
         ("nothing", r"without a result"),
@@ -98,6 +100,16 @@ async def test_whatever_else_the_child_does_is_a_bad_model(launcher, model, sett
     with pytest.raises(BadModel, match=words) as caught:
         await launcher.examine(model, settings)
     assert str(model.parent) not in str(caught.value)
+
+
+async def test_where_linux_ends_children_for_want_of_memory_the_file_is_not_to_blame(
+    launcher, model, settings, monkeypatch
+):
+    ended = itertools.count()
+    monkeypatch.setattr("backlit_server.limits.ended", lambda: next(ended))
+    model.write_text("swell")
+    with pytest.raises(Overloaded, match="for want of memory: upload it again when less is going on"):
+        await launcher.examine(model, settings)
 
 
 async def test_the_details_of_a_refusal_arrive(launcher, model, settings):
