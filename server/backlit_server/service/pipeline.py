@@ -3,13 +3,33 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+
+from backlit_server.workers.credit import Credit
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+Result = TypeVar("Result", bound=Message)
 
-Results = asyncio.Queue  # of the results of one item, then None
-WAITING_RESULTS = 4  # of one item; then its work pauses, so a caller who does not read costs no memory
+
+class Results(asyncio.Queue):
+    """The results of one item, then None. Its work pauses while as many wait as a caller may leave unread."""
+
+    def _init(self, maxsize: int) -> None:
+        super()._init(maxsize)
+        self._credit = Credit()
+
+    def _put(self, item: Message | None) -> None:
+        super()._put(item)
+        self._credit.sent(0 if item is None else item.ByteSize())
+
+    def _get(self) -> Any:  # a result or None
+        self._credit.taken()
+        return super()._get()
+
+    def full(self) -> bool:
+        return not self._credit
 
 
 async def in_order(
@@ -24,7 +44,7 @@ async def in_order(
 
     async def start() -> None:
         async for item in items:
-            results = Results(WAITING_RESULTS)
+            results = Results()
             await started.put(results)
             running.add(asyncio.create_task(_drain(work(item), results)))
         await started.put(None)
