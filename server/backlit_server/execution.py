@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Self
 
 from backlit_proto import backlit_pb2 as pb
-from backlit_server.limits import memory
+from backlit_server.limits import most
 
 MB = 1 << 20
 SINGLE, HALF = "single", "half"
@@ -12,8 +12,8 @@ HEURISTIC, EXHAUSTIVE, DEFAULT = "heuristic", "exhaustive", "default"
 
 
 def most_of_memory() -> int:
-    """Three quarters of the memory of this machine or container, in megabytes: the rest is for all that is not run."""
-    return memory() * 3 // 4 // MB
+    """Three quarters of the memory of this machine or container, in megabytes."""
+    return most() // MB
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,11 @@ def memory(proc: Path = PROC, cgroup: Path = CGROUP) -> int:
     return min([machine, *(int(limit) for limit in told if limit.isdigit())])
 
 
+def most() -> int:
+    """Three quarters of it, which one kind of work may take: the rest is for all others."""
+    return memory() * 3 // 4
+
+
 def ended(proc: Path = PROC) -> int:
     """How many processes of this machine Linux has ended so far because memory ran out; 0 where nobody tells."""
     told = proc / "vmstat"

@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from backlit_server.limits import memory
+from backlit_server.limits import most
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 NICE = 13
@@ -34,13 +34,13 @@ def end_first(before: int) -> None:
 
 
 def bound_memory() -> int:
-    """On Linux, at most half of the machine's or container's memory: a file of a hundred bytes may ask for all.
+    """On Linux, at most three quarters of all memory: a file of a hundred bytes may ask for more than there is.
 
     How many bytes that are.
     """
-    half = memory() // 2
+    bound = most()
     if sys.platform == "linux":
         import resource  # not there elsewhere
 
-        resource.setrlimit(resource.RLIMIT_AS, (half, half))
-    return half
+        resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+    return bound

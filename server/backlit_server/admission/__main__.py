@@ -55,7 +55,8 @@ def main() -> int:
     try:
         ACTIONS[arguments.action](arguments)
     except MemoryError:
-        return refused(Overloaded(f"examining the model takes more than {bound >> 20} MB, half of the memory there is"))
+        most = f"{bound >> 20} MB, three quarters of all memory"
+        return refused(Overloaded(f"examining the model takes more than {most}: a smaller or quantised one may pass"))
     except BacklitError as error:
         return refused(error)
     return 0

@@ -136,7 +136,8 @@ async def _read(stream: asyncio.StreamReader | None) -> bytes:
 def _refusal(status: int, output: bytes) -> BacklitError:
     if status < 0:
         name = signal.Signals(-status).name
-        return BadModel(f"examining the model ended with {name}: the file crashes what would have to run it")
+        why = "the file crashes what would have to run it, or needs more memory than an examination may take"
+        return BadModel(f"examining the model ended with {name}: {why}")
     try:
         told = json.loads(output)
         refusal = revive(told["reason"], told["message"], {str(k): str(v) for k, v in told["details"].items()})
