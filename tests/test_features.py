@@ -78,6 +78,19 @@ def test_of_several_methods_each_tells_of_its_own_forward_pass(engine, digest):
     assert told == {"grad-cam": True, "saliency": False, "layer-cam": True}
 
 
+def test_what_is_measured_makes_every_pass_itself(engine, digest, runs):
+    """Else the seconds of a method would be those of whoever asked before it."""
+    x = images(1)
+    ask(engine, digest, x, "grad-cam", [0])
+    runs.clear()
+    measures = [pb.MeasureRequest(name="seconds")]
+    question = pb.Question(model=digest, method="grad-cam", methods=["layer-cam"], measures=measures)
+    request = pb.ExplainRequest(question=question, inputs={"": to_tensor(x)})
+    answers = [said[0] for said in engine.explain(request, [x]) if isinstance(said, tuple)]
+    assert [one.provenance.forward_pass_reused for one in answers] == [False, False]
+    assert len(runs) == 4, "two passes to the layer, and two plain ones that the maps are measured by"
+
+
 def altered(x: np.ndarray, place: int) -> np.ndarray:
     y = x.copy()
     y.flat[place] = np.nextafter(y.flat[place], np.float32(9))

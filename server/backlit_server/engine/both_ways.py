@@ -43,7 +43,7 @@ class BothWays:
 def both_ways(wording: Wording, model: OpenModel, backbone: Backbone) -> BothWays | None:
     """How a method that looks once, at one image, is asked about one class; None where it cannot be done in one run."""
     row, cut, found = wording.row, backbone.cut, model.anatomy
-    formula = row.at == IMAGE and row.needs_seed and not row.many_passes and not wording.measures
+    formula = row.at == IMAGE and row.needs_seed and not row.many_passes
     if not formula or cut is None or not cut.rows_tile or model.drift is not None or not _by_class(found.scores):
         return None
     if not {spec.name for spec in found.inputs}.issuperset(cut.crossing):

@@ -77,7 +77,7 @@ class Engine:
             for plan in each:
                 until = started + (end - started) / left
                 session, asked = plan.forward(question.targets)
-                yield from run.needing(session, asked)
+                yield from (run.alone if plan.wording.measures else run.needing)(session, asked)
                 sent = Sent(prepared, size, run.passes[session.digest].reused)
                 for looked in found(question, plan, run, prepared, until):
                     told = TELL[type(looked)](looked, first, plan.maker, sent)

@@ -102,11 +102,20 @@ class Run:
         """
         digest = session.digest
         if digest not in self.passes:
-            feeds = self.feeds if asked is None else self.feeds | {ASKED: np.full(self.images, asked)}
+            feeds = self._asking(asked)
             known = self.features.found(self.owner, digest, feeds)
             wanted = self.passes[digest] = Pass(self.owner, self.model, session, feeds, known, known is not None)
             if not wanted.reused:
                 yield wanted
+
+    def alone(self, session: Session, asked: int | None) -> Iterator[Pass]:
+        """As needing(), where it is measured what a method takes: nobody makes the pass for it, now or before."""
+        self.made.pop(session.digest, None)
+        self.passes[session.digest] = Pass(self.owner, self.model, session, self._asking(asked))
+        return iter(())
+
+    def _asking(self, asked: int | None) -> Tensors:
+        return self.feeds if asked is None else self.feeds | {ASKED: np.full(self.images, asked)}
 
     def forward(self, session: Session) -> Tensors:
         """All tensors of a forward pass, the inputs among them; one that an earlier question made is not run again."""
