@@ -83,5 +83,6 @@ def _run(command: list[str], log: int) -> int:
 def _ending(status: int, said: str) -> str:
     if status < 0:
         name = signal.Signals(-status).name
-        return f"examining the model ended with {name}: the file crashes what would have to run it"
+        why = "the file crashes what would have to run it, or needs more memory than an examination may take"
+        return f"examining the model ended with {name}: {why}"
     return f"examining the model failed with status {status}: {' '.join(said.split()) or 'it said nothing'}"
