@@ -154,10 +154,8 @@ class Desk:
         try:
             self._pass_on(question, next(question.steps))
         except StopIteration:
-            self._engine.watch.end()
             self._close(question, lambda: Frame(Kind.END, question.number, packed(question.story)))
         except Exception as error:  # whatever a model makes the engine raise, the worker lives on
-            self._engine.watch.end()
             self._close(question, lambda error=error: failed(question.number, error, packed(question.story)))
         finally:
             self._engine.watch.end()
@@ -182,19 +180,19 @@ class Desk:
     def _answer(self, question: Question, answer: Answer) -> None:
         if question.number in self._leaving:
             return
-        watch = self._engine.watch
+        number, watch = question.number, self._engine.watch
         body, blobs = watch.call(ENCODE, lambda: detach_answer(*answer))
         if answer[0].last:
-            watch.end()
-            whole = with_story(packed(question.story), body)
-            self._close(question, lambda: Frame(Kind.LAST, question.number, whole, blobs))
+            self._close(question, lambda: Frame(Kind.LAST, number, with_story(packed(question.story), body), blobs))
             return
-        watch.call(ENCODE, lambda: self._send(Frame(Kind.ANSWER, question.number, body, blobs)))
+        watch.call(ENCODE, lambda: self._send(Frame(Kind.ANSWER, number, body, blobs)))
         question.credit.sent(len(body) + sum(map(len, blobs)))
         if not question.credit:
             self._turns.leave(question)
 
     def _close(self, question: Question, last: Callable[[], Frame]) -> None:
+        """Ends a question with a frame, which may tell its whole story: nothing is done for it any more."""
+        self._engine.watch.end()
         if question.number not in self._leaving:
             self._send(last())
         del self._questions[question.number]
