@@ -64,9 +64,9 @@ class Comparison:
         return mean([v.measurement.value for v in self._of(method, measure)])
 
     def context(self, measure: str) -> dict[str, object]:
-        """What a measure's numbers go with: its parameters, and how targets were chosen."""
+        """What a measure's numbers go with: its parameters by name, and how targets were chosen."""
         first = next((v.measurement for v in self.values if v.measure == measure), None)
-        return {**first.parameters, "target": first.target_choice} if first else {}
+        return {**dict(sorted(first.parameters.items())), "target": first.target_choice} if first else {}
 
     def _of(self, method: str, measure: str) -> Iterator[Value]:
         return (v for v in self.values if (v.method, v.measure) == (method, measure))
