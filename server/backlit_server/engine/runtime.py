@@ -172,17 +172,18 @@ class Runtime:
             log.info("%s; not on %s: %s", session.get_modelmeta().graph_name, provider, dict(others))
 
     def _refusal(self, error: Exception, otherwise: BacklitError) -> BacklitError:
-        """What an error of ONNX Runtime is to the caller; DeviceLost where the device is what failed."""
-        self._check_device()
-        return shortage(error, self.device, self.execution) or otherwise
+        """What an error of ONNX Runtime is to the caller; DeviceLost where the device is what failed.
 
-    def _check_device(self) -> None:
-        """DeviceLost when not even the smallest model runs any more: a GPU that failed once fails for good.
-
-        What the run that failed, and others before it, left in the arena is given back.
+        Where memory ran out, what lies unused in the arena is given back.
         """
+        short = shortage(error, self.device, self.execution)
+        self._check_device(emptying() if short else None)
+        return short or otherwise
+
+    def _check_device(self, options: onnxruntime.RunOptions | None) -> None:
+        """DeviceLost when not even the smallest model runs any more: a GPU that failed once fails for good."""
         try:
-            self._probe.run(None, {"x": np.zeros(1, np.float32)}, emptying())
+            self._probe.run(None, {"x": np.zeros(1, np.float32)}, options)
         except Exception as error:
             raise DeviceLost(f"{self.device} does not compute any more: {error}") from error
 
