@@ -1,5 +1,6 @@
 """The forward passes of a question, which those of other questions can join: images are images, whatever is asked."""
 
+import functools
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -41,16 +42,16 @@ class Pass:
     made: Tensors | None = None
     reused: bool = False
 
-    @property
+    @functools.cached_property
     def images(self) -> int:
         return images_in(self.feeds, self.model.anatomy.inputs)
 
-    @property
+    @functools.cached_property
     def most(self) -> int:
         """How many images a run gains from."""
         return min(SHARED, most_images(self.model, self.feeds))
 
-    @property
+    @functools.cached_property
     def kind(self) -> Hashable:
         """Equal for passes that may share a run: one graph of one model, inputs that differ in their images alone."""
         shapes = tuple(_shape(spec, self.feeds[spec.name]) for spec in self.model.anatomy.inputs)
@@ -87,7 +88,7 @@ class Run:
     made: dict[str, Tensors] = field(default_factory=dict)
     waiting: dict[Wording, list[Looked]] = field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def images(self) -> int:
         return images_in(self.feeds, self.model.anatomy.inputs)
 
