@@ -25,7 +25,8 @@ def answers(engine: Engine, asked: Sequence[Asked]) -> list[list[tuple[pb.Explan
         if frame.kind is Kind.ANSWER:
             desk.post(Frame(Kind.ACK, frame.question))
 
-    desk = Desk(engine, send, batch=16)
+    served: Any = engine  # pyright takes no cached property for the property of a protocol
+    desk = Desk(served, send, batch=16)
     for number, (question, inputs) in enumerate(asked):
         request = pb.ExplainRequest(question=question, inputs={name: to_tensor(x) for name, x in inputs.items()})
         desk.post(Frame(Kind.EXPLAIN, number, *detach_question(request, Terms(f"caller {number}"))))
