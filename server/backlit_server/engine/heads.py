@@ -81,8 +81,7 @@ class Heads:
         return self._heads[key]
 
     def both_ways(self, cut: Cut, method: str, parameters: Mapping[str, Any], profile: str) -> Head:
-        """A forward pass that goes on to the map of one class of each image, or to `grads` where that is a formula of
-        them, at a cut at the image."""
+        """At a cut at the image, a forward pass that goes on to one class's map, or `grads` where it is made of these."""
         row = PROFILES[profile].row(method)
         of = row.rules if row.of_gradient else row
         key = (f"{cut.layer} and back", of, "" if row.of_gradient else _key(parameters))
