@@ -81,7 +81,7 @@ class Heads:
         return self._heads[key]
 
     def both_ways(self, cut: Cut, method: str, parameters: Mapping[str, Any], profile: str) -> Head:
-        """At a cut at the image, a forward pass that goes on to one class's map, or `grads` where it is made of these."""
+        """At a cut at the image, a forward pass that goes on to the map of one class, or to `grads` that make it up."""
         row = PROFILES[profile].row(method)
         of = row.rules if row.of_gradient else row
         key = (f"{cut.layer} and back", of, "" if row.of_gradient else _key(parameters))
