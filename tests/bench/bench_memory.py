@@ -45,7 +45,7 @@ FURTHER = ("layer-cam", "hires-cam", "grad-cam++", "xgrad-cam", "gradient-x-inpu
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("table", nargs="*", choices=[*TABLES, "measure"], default=list(TABLES))
+    parser.add_argument("table", nargs="*", choices=[*TABLES, "measure"], help="default: all tables")
     parser.add_argument("--file", type=Path)
     parser.add_argument("--cache-gb", type=int, default=10)
     arguments = parser.parse_args()
@@ -53,7 +53,7 @@ def main() -> None:
         measure(arguments.file, arguments.cache_gb)
         return
     with tempfile.TemporaryDirectory() as folder:
-        for table in arguments.table:
+        for table in arguments.table or TABLES:
             TABLES[table](Path(folder))
 
 

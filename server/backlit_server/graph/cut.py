@@ -4,6 +4,7 @@ Plain protobuf, not graphsurgeon: nothing of the file is lost, and it takes 3 to
 graphsurgeon takes 19 to 55 (networks of 111 to 586 nodes).
 """
 
+import functools
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -34,7 +35,7 @@ class Cut:
     head: ModelProto
     rows_tile: bool
 
-    @property
+    @functools.cached_property
     def given(self) -> tuple[str, ...]:
         """All that the backbone makes for the head."""
         return self.crossing + self.vectors

@@ -1,5 +1,6 @@
 """The scores of a model: the tensor whose values are explained, before a final softmax or sigmoid or selection."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -48,7 +49,7 @@ class Scores:
         """Of one score for two classes: the value that speaks for neither."""
         return 0.5 if self.scale == PROBABILITY else 0.0
 
-    @property
+    @functools.cached_property
     def beside(self) -> tuple[str, ...]:
         """The tensors that targets need beside the scores."""
         return tuple(name for name in (self.activated, self.task.boxes, self.task.kept) if name)
