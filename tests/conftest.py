@@ -85,6 +85,20 @@ async def house(tmp_path: Path) -> "AsyncIterator[House]":
 
 
 @pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a server or of engines, shared by the tests of a file."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def device() -> str:
+    """The device that tests of a GPU are for, as workers are told of it; a skip where there is none."""
+    from gpus import required  # as above
+
+    return required()
+
+
+@pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> "Engine":
     """An engine with a store of its own, shared by the tests of a file."""
     from backlit_server.engine.engine import Engine  # not above: most tests need no onnxruntime

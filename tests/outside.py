@@ -6,28 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper, parser
+from onnx import TensorProto, numpy_helper
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_proto import parts
+from written import CNN, model
 
-HEADER = '<ir_version: 10, opset_import: ["" : 21]>'
-CNN = """net (float[N, 3, 16, 16] x) => (float[N, 5] y) {
-    a = Conv<pads = [1, 1, 1, 1]>(x, w)
-    f = Relu(a)
-    p = GlobalAveragePool(f)
-    v = Flatten(p)
-    y = MatMul(v, d)
-}"""
+SMALL = CNN.replace("H, W", "16, 16")
 rng = np.random.default_rng(41)
 WEIGHTS = {name: rng.normal(size=shape).astype(np.float32) for name, shape in (("w", (8, 3, 3, 3)), ("d", (8, 5)))}
 
 
-def whole(text: str = CNN, weights: Mapping[str, np.ndarray] = WEIGHTS) -> onnx.ModelProto:
+def whole(text: str = SMALL, weights: Mapping[str, np.ndarray] = WEIGHTS) -> onnx.ModelProto:
     """A model as one file."""
-    model = parser.parse_model(f"{HEADER} {text}")
-    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in weights.items())
-    return model
+    return model(text, **weights)
 
 
 def placed(model: onnx.ModelProto, places: Mapping[str, tuple[str, int]]) -> dict[str, bytes]:

@@ -17,17 +17,10 @@ from backlit_proto.tensors import to_array, to_tensor
 from processes import Health, health
 from real_server import real_server
 from stand_ins import SECONDS
-from written import written
+from written import CNN, written
 
 rng = np.random.default_rng(31)
-NET = """(float[N, 3, H, W] x) => (float[N, 5] scores) {
-    convolved = Conv <pads = [1, 1, 1, 1]> (x, w)
-    features = Relu (convolved)
-    pooled = GlobalAveragePool (features)
-    flat = Flatten (pooled)
-    scores = MatMul (flat, v)
-}"""
-WEIGHTS = {"w": rng.normal(size=(4, 3, 3, 3)).astype(np.float32), "v": rng.normal(size=(4, 5)).astype(np.float32)}
+WEIGHTS = {"w": rng.normal(size=(4, 3, 3, 3)).astype(np.float32), "d": rng.normal(size=(4, 5)).astype(np.float32)}
 X = rng.normal(size=(1, 3, 128, 128)).astype(np.float32)
 PLACES = 4  # questions in flight
 ROOM = 300  # MB by which the server may grow
@@ -37,15 +30,10 @@ Explanations = services.ExplanationServiceStub
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("store")
-
-
-@pytest.fixture(scope="module")
 def address(store: Path):
     with real_server(store, "--max-questions", str(PLACES), "--max-message-mb", "2") as address:
         with backlit.connect(address) as server:
-            server.upload(written(store / "net.onnx", NET, **WEIGHTS), name="net")
+            server.upload(written(store / "net.onnx", CNN, **WEIGHTS), name="net")
         yield address
 
 
@@ -85,7 +73,7 @@ def expected(x: np.ndarray = X) -> np.ndarray:
     padded = np.pad(x[0], ((0, 0), (1, 1), (1, 1)))
     patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
     features = np.einsum("chwij,kcij->khw", patches, WEIGHTS["w"]).clip(0)
-    return np.einsum("khw,k->hw", features, WEIGHTS["v"][:, 2]) / features[0].size
+    return np.einsum("khw,k->hw", features, WEIGHTS["d"][:, 2]) / features[0].size
 
 
 async def served(address: str) -> None:

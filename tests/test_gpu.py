@@ -22,12 +22,12 @@ from backlit_server.graph import ImageInput
 from backlit_server.methods import METHODS
 from bare import ask, stored
 from few_passes import few
-from gpus import FRESH, PROVIDER, THREADS, file_of, inputs_of, required
+from gpus import FRESH, PROVIDER, THREADS, file_of, inputs_of
 from joined import answers, question
 from preparing import prepared
 from real_models import CLASSIFIERS
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("device")]
 
 # What a method is asked of, where it is not a small convolutional network.
 OF = {
@@ -39,16 +39,6 @@ OF = {
 # through the whole network, kinks that are passed on the other side add to it, and divisions by what may be small.
 THROUGH_LAYER, THROUGH_NETWORK = 1e-3, 1e-2
 WIDER = {"lrp": 5e-2, "deep-lift": 5e-2, "lime": 5e-2}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def device() -> str:
-    return required()
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("store")
 
 
 @pytest.fixture(scope="module")

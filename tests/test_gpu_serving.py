@@ -20,25 +20,15 @@ from backlit_server.execution import Execution
 from backlit_server.settings import Settings
 from backlit_server.workers.pool import Pool
 from bare import responses, stored
-from gpus import DEVICE, FRESH, PROVIDER, THREADS, file_of, inputs_of, required
+from gpus import DEVICE, FRESH, PROVIDER, THREADS, file_of, inputs_of
 from real_models import CLASSIFIERS
 from real_server import real_server
 from toys import children
 from waiting import until
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("device")]
 
 COMPUTING = {"Conv", "ConvTranspose", "Gemm", "MatMul", "FusedConv", "FusedMatMul"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def device() -> str:
-    return required()
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("store")
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)

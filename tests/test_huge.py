@@ -12,7 +12,7 @@ from outside import WEIGHTS, told, whole
 from real_server import real_server
 
 ROWS, WIDTH = 1_200_000, 512  # of a table of floats: 2.3 GiB
-TEXT = """net (float[N, 3, 16, 16] x, int64[N] row) => (float[N, 5] y) {
+TEXT = """(float[N, 3, 16, 16] x, int64[N] row) => (float[N, 5] y) {
     a = Conv<pads = [1, 1, 1, 1]>(x, w)
     f = Relu(a)
     p = GlobalAveragePool(f)

@@ -13,26 +13,14 @@ from accounts import resident_mb, server_processes
 from backlit_proto.errors import Overloaded
 from backlit_server.limits import CGROUP
 from real_server import real_server
-from written import written
+from written import CNN, written
 
 LIMIT = 320  # MB
 rng = np.random.default_rng(53)
 # 64 channels as large as the picture: 64 MB for 512 x 512, 1 GB for 2048 x 2048.
-WIDE = """(float[N, 3, H, W] x) => (float[N, 5] y) {
-    a = Conv<pads = [1, 1, 1, 1]>(x, w)
-    f = Relu(a)
-    p = GlobalAveragePool(f)
-    v = Flatten(p)
-    y = MatMul(v, d)
-}"""
 WEIGHTS = {"w": rng.normal(size=(64, 3, 3, 3)).astype(np.float32), "d": rng.normal(size=(64, 5)).astype(np.float32)}
 SMALL = rng.normal(size=(1, 3, 256, 256)).astype(np.float32)
 HUGE = np.zeros((1, 3, 2048, 2048), np.float32)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("store")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +31,7 @@ def address(store: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def wide(server: backlit.Server, tmp_path_factory: pytest.TempPathFactory) -> backlit.Model:
-    return server.upload(written(tmp_path_factory.mktemp("models") / "wide.onnx", WIDE, **WEIGHTS))
+    return server.upload(written(tmp_path_factory.mktemp("models") / "wide.onnx", CNN, **WEIGHTS))
 
 
 def test_a_question_that_needs_more_than_there_is_is_refused_with_the_figures(wide):
@@ -110,7 +98,7 @@ def group() -> Iterator[Path]:
 def test_where_the_kernel_ends_processes_it_is_the_worker_and_its_callers_hear_why(tmp_path: Path, group: Path):
     """Without a limit for runs; what the processes hold when they enter the group does not count."""
     with real_server(tmp_path, "--cpu-memory-mb", "0") as address, backlit.connect(address) as server:
-        wide = server.upload(written(tmp_path / "wide.onnx", WIDE, **WEIGHTS))
+        wide = server.upload(written(tmp_path / "wide.onnx", CNN, **WEIGHTS))
         expected = wide.explain(SMALL, target=1)[0].heatmap
         processes = server_processes(tmp_path)
         for pid in processes.values():

@@ -33,11 +33,6 @@ RELU = small("g (float[n, k] x) => (float[n, k] y) { y = Relu(x) }")
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("store")
-
-
-@pytest.fixture(scope="module")
 def plain(store: Path) -> Engine:
     return Engine(store, "cpu", 2, keeping=FRESH)
 

@@ -9,6 +9,13 @@ from onnx import numpy_helper, parser
 
 import plain
 
+CNN = """(float[N, 3, H, W] x) => (float[N, 5] y) {
+    a = Conv<pads = [1, 1, 1, 1]>(x, w)
+    f = Relu(a)
+    p = GlobalAveragePool(f)
+    v = Flatten(p)
+    y = MatMul(v, d)
+}"""  # w is (channels, 3, 3, 3), d is (channels, 5)
 HEADER = '<ir_version: 10, opset_import: ["" : 21]>'
 
 

@@ -4,7 +4,7 @@ To know its best class first takes a forward pass, and the way back has another 
 forward passes for a network of ResNet-50's size, where one graph takes 2.5.
 """
 
-from collections.abc import Collection, Iterable, MutableSequence
+from collections.abc import Collection, MutableSequence
 from typing import Any
 
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
@@ -12,8 +12,8 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 from backlit_server.graph.method import SEED, Recipe, explained
 from backlit_server.graph.narrow import CLASSES, MADE, between
 from backlit_server.graph.prune import pruned
+from backlit_server.graph.reading.wiring import wiring
 from backlit_server.graph.seeding.seeded import Seeded
-from backlit_server.graph.spelling.reads import reads
 
 OWN = "choice/"  # before the names of what is made here
 ASKED = f"{OWN}asked"  # int64 [images]: the class to explain, or THE_BEST; the best for all where it is left out
@@ -31,12 +31,14 @@ def both_ways(forward: ModelProto, head: Seeded, scores: str, recipe: Recipe) ->
     narrow = any(given.name == CLASSES for given in graph.input)
     if narrow:
         _rename(graph, [scores, *between(graph, scores)])
-    first, behind = _apart(graph.node, [SEED, CLASSES])
-    lacking = _lacking(graph, forward.graph)
-    there = {t.name for t in graph.initializer}
+    behind = wiring(grown).downstream([SEED, CLASSES])
+    later, there = [graph.node[k] for k in sorted(behind)], {t.name for t in graph.initializer}
+    first = [node for k, node in enumerate(graph.node) if k not in behind]
+    made = {name for node in first for name in node.output}
+    lacking = [node for node in forward.graph.node if made.isdisjoint(node.output)]
     inputs = [given for given in graph.input if given.name not in (SEED, CLASSES)]
     outputs = [*forward.graph.output, *(o for o in graph.output if o.name in recipe.outputs)]
-    _fill(graph.node, [*first, *lacking, *_choice(scores, _type(forward, scores), narrow), *behind])
+    _fill(graph.node, [*first, *lacking, *_choice(scores, _type(forward, scores), narrow), *later])
     _fill(graph.input, [*inputs, helper.make_tensor_value_info(ASKED, TensorProto.INT64, [ASKED])])
     _fill(graph.output, [*outputs, helper.make_tensor_value_info(CHOSEN, TensorProto.INT64, [CHOSEN])])
     graph.initializer.extend(t for t in forward.graph.initializer if t.name not in there)
@@ -53,27 +55,6 @@ def _rename(graph: GraphProto, names: Collection[str]) -> None:
         node.output[:] = [MADE + name if name in names else name for name in node.output]
     for value in graph.value_info:
         value.name = MADE + value.name if value.name in names else value.name
-
-
-def _apart(nodes: Iterable[NodeProto], roots: Collection[str]) -> tuple[list[NodeProto], list[NodeProto]]:
-    """The nodes that do not depend on any of these tensors, and those that do."""
-    reached, parts = set(roots), ([], [])
-    for node in nodes:
-        dependent = not reached.isdisjoint(reads(node))
-        reached.update(node.output if dependent else ())
-        parts[dependent].append(node)
-    return parts
-
-
-def _lacking(graph: GraphProto, forward: GraphProto) -> list[NodeProto]:
-    """The nodes of a forward pass that its outputs need and the graph has not."""
-    there = {name for node in graph.node for name in node.output}
-    needed, found = {o.name for o in forward.output} - there, []
-    for node in reversed(forward.node):
-        if not needed.isdisjoint(node.output):
-            needed.update(set(reads(node)) - there)
-            found.append(node)
-    return found[::-1]
 
 
 def _choice(scores: str, dtype: int, narrow: bool) -> list[NodeProto]:
@@ -107,6 +88,5 @@ def _node(op_type: str, inputs: list[str], output: str, **attributes: Any) -> No
 
 def _fill(field: MutableSequence[Any], values: list[Any]) -> None:
     """Puts these messages in the place of those that are there."""
-    copies = [type(value).FromString(value.SerializeToString()) for value in values]
     del field[:]
-    field.extend(copies)
+    field.extend(values)

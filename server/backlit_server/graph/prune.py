@@ -29,14 +29,15 @@ def pruned(model: ModelProto, outputs: Collection[str]) -> ModelProto:
 def fed(model: ModelProto, names: Collection[str]) -> ModelProto:
     """A model that takes those of these tensors that it makes as inputs instead; itself where it makes none."""
     left = [node for node in model.graph.node if set(node.output).isdisjoint(names)]
-    if len(left) == len(model.graph.node):
+    made = {name for node in model.graph.node for name in node.output}.intersection(names)
+    if not made:
         return model
     copy = ModelProto()
     copy.CopyFrom(model)
     known = dict(kinds_of(model.graph))
     del copy.graph.node[:]
     copy.graph.node.extend(left)
-    copy.graph.input.extend(value_info(name, known[name]) for name in names)
+    copy.graph.input.extend(value_info(name, known[name]) for name in names if name in made)
     return copy
 
 
