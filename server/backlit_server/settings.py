@@ -102,7 +102,7 @@ class Settings:
         "weights of its own", at_least(0)))
     preload: int | str = field(default=4, metadata=told(
         "models that are opened when a worker starts: how many, those used last, or which, by names or digests with "
-        "commas; one that the store lacks is told in the log, as TorchServe does it (Triton would not start)", MODELS))
+        "commas; one that the store lacks is told in the log, as TorchServe does it", MODELS))
     max_message_mb: int = field(default=64, metadata=told(
         "largest message, so the largest batch of images", between(1, 2047)))
     max_picture_megapixels: int = field(default=50, metadata=told(
