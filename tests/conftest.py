@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from backlit_server.workers.channel import Channel
     from backlit_server.workers.pool import Pool
     from networks import Normal
+    from noted import Runs
     from stand_ins import House
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -112,6 +113,14 @@ def runtime() -> "Runtime":
     from backlit_server.engine.runtime import Runtime  # as above
 
     return Runtime("cpu", 2)
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> "Runs":
+    """What engines run."""
+    from noted import Runs  # as above
+
+    return Runs().note(monkeypatch)
 
 
 @pytest.fixture

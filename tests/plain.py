@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from backlit_server.engine.runtime import one_thread_pool
+from backlit_server.engine.lanes import one_thread_pool
 
 THREADS = 2
 

@@ -9,10 +9,10 @@ from onnx import numpy_helper, parser
 
 from backlit_proto.errors import BadQuestion
 from backlit_server.engine.engine import Engine
-from backlit_server.engine.runtime import Session
 from backlit_server.methods import METHODS
 from backlit_server.methods.method import IMAGE
 from bare import ask, responses, stored
+from noted import Runs
 
 rng = np.random.default_rng(23)
 ONCE = [
@@ -52,19 +52,10 @@ def network(folder: Path, head: str, weights: np.ndarray) -> Path:
     return folder / "net.onnx"
 
 
-@pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The graph of every run, by its digest."""
-    made: list[str] = []
-    run = Session.run
-    monkeypatch.setattr(Session, "run", lambda self, *given: made.append(self.digest) or run(self, *given))
-    return made
-
-
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("method", ONCE)
 def test_the_map_of_one_class_is_that_which_is_made_among_several(
-    engine: Engine, tmp_path: Path, runs: list[str], method: str, head: str
+    engine: Engine, tmp_path: Path, runs: Runs, method: str, head: str
 ):
     digest = stored(engine.store, network(tmp_path, HEADS[head], rng.normal(size=(4, 5))))
     x = rng.normal(size=(3, 2, 6, 5)).astype(np.float32)
@@ -75,7 +66,7 @@ def test_the_map_of_one_class_is_that_which_is_made_among_several(
             assert row.target.class_index == c
             assert np.allclose(heatmap, expected, rtol=1e-5, atol=1e-6)
     best = ask(engine, digest, x, method)
-    assert runs == runs[:1] * 6
+    assert runs.passes == runs.passes[:1] * 6
     for (row, heatmap), (twin, expected) in zip(best, ask(engine, digest, x, method, ["top2"])[::2], strict=True):
         assert (row.target, row.status) == (twin.target, twin.status)
         assert np.allclose(heatmap, expected, rtol=1e-5, atol=1e-6)
@@ -104,24 +95,24 @@ def test_a_class_that_there_is_not_is_refused(engine: Engine, tmp_path: Path, wr
         ask(engine, digest, np.ones((1, 2, 6, 5), np.float32), "saliency", [wrong])
 
 
-def test_an_image_is_looked_at_again_for_another_class_alone(engine: Engine, tmp_path: Path, runs: list[str]):
+def test_an_image_is_looked_at_again_for_another_class_alone(engine: Engine, tmp_path: Path, runs: Runs):
     digest = stored(engine.store, network(tmp_path, HEADS["a softmax"], rng.normal(size=(4, 5))))
     x = rng.normal(size=(1, 2, 6, 5)).astype(np.float32)
     ask(engine, digest, x, "saliency", [1])
     runs.clear()
     ((_, again),), ((_, other),) = ask(engine, digest, x, "saliency", [1]), ask(engine, digest, x, "saliency", [2])
-    assert len(runs) == 1
+    assert len(runs.passes) == 1
     assert not np.allclose(again, other)
 
 
-def test_formulas_of_one_gradient_share_its_graph_and_its_run(engine: Engine, tmp_path: Path, runs: list[str]):
+def test_formulas_of_one_gradient_share_its_graph_and_its_run(engine: Engine, tmp_path: Path, runs: Runs):
     digest = stored(engine.store, network(tmp_path, HEADS["a dense layer"], rng.normal(size=(4, 5))))
     x = rng.normal(size=(2, 2, 6, 5)).astype(np.float32)
     each = ask(engine, digest, x, "saliency", channels="sum", signed=True)
     runs.clear()
     largest = ask(engine, digest, x, "saliency")
     products = ask(engine, digest, x, "gradient-x-input")
-    assert runs == []
+    assert runs.passes == []
     assert not np.allclose(each[0][1], largest[0][1])
     assert not np.allclose(products[0][1], largest[0][1])
 

@@ -14,8 +14,8 @@ from backlit_proto.errors import Overloaded
 from backlit_proto.tensors import to_tensor
 from backlit_server.engine import providers
 from backlit_server.engine.engine import Engine
+from backlit_server.engine.lanes import one_thread_pool
 from backlit_server.engine.providers import CPU, CUDA
-from backlit_server.engine.runtime import one_thread_pool
 from backlit_server.execution import Execution
 from backlit_server.settings import Settings
 from backlit_server.workers.pool import Pool

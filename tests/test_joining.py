@@ -15,6 +15,7 @@ from backlit_server.execution import Execution
 from backlit_server.keeping import Keeping
 from bare import ask, stored
 from joined import answers, question
+from noted import Runs
 from written import model, written
 
 rng = np.random.default_rng(31)
@@ -29,20 +30,6 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 @pytest.fixture(scope="module")
 def digits(shared: Path, engine: Engine) -> str:
     return stored(engine.store, shared / "models" / "digits40-cnn-gap.onnx")
-
-
-@pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Every run of a session: the digest of its graph, and how many images or rows it is of."""
-    made: list[tuple[str, int]] = []
-    run = Session.run
-
-    def noted(self: Session, feeds: dict[str, np.ndarray], *staying: Any) -> dict[str, Any]:
-        made.append((self.digest, len(max(feeds.values(), key=np.ndim))))
-        return run(self, feeds, *staying)
-
-    monkeypatch.setattr(Session, "run", noted)
-    return made
 
 
 def same(ours: Any, theirs: list[tuple[pb.Explanation, np.ndarray]]) -> None:
@@ -63,8 +50,8 @@ def test_whatever_the_methods_targets_and_profiles_one_backbone_run_serves_all(e
     answers(engine, [(q, {"": x}) for q, x in zip(asked, images, strict=True)])  # sessions open, and joining is tried
     runs.clear()
     found = answers(engine, [(q, {"": x}) for q, x in zip(asked, images, strict=True)])
-    assert [rows for _, rows in runs if rows == 7] == [7], "the images of all in one run"
-    assert len(runs) == 4, "and a run of a head for each method that has one"
+    assert runs.images == [7], "the images of all in one run"
+    assert len(runs.heads) == 3, "and a run of a head for each method that has one"
     alone = [
         ask(engine, digits, images[0], "grad-cam", [3]),
         ask(engine, digits, images[1], "layer-cam", [0, 7]),
@@ -125,16 +112,14 @@ def kept(engine: Engine, folder: Path, text: str) -> str:
     return stored(engine.store, written(folder / "net.onnx", text, **read))
 
 
-def shared_by(
-    engine: Engine, digest: str, inputs: Sequence[dict[str, np.ndarray]], runs: list[tuple[str, int]], **how: Any
-) -> int:
+def shared_by(engine: Engine, digest: str, inputs: Sequence[dict[str, np.ndarray]], runs: Runs, **how: Any) -> int:
     """How many images the largest run has, of questions that are answered as they are alone."""
     how = how or {"method": "hires-cam", "layer": "r"}
     asked = [(question(digest, classes=[2], **how), x) for x in inputs]
     answers(engine, asked)
     runs.clear()
     found = answers(engine, asked)
-    most = max(rows for _, rows in runs)
+    most = max(runs.images)
     for ours, x in zip(found, inputs, strict=True):
         same(ours, ask(engine, digest, x, targets=[2], **how))
     return most
@@ -166,7 +151,7 @@ def test_each_image_goes_back_from_the_class_that_was_asked_of_it(engine, tmp_pa
     answers(engine, asked)
     runs.clear()
     found = answers(engine, asked)
-    assert [rows for _, rows in runs] == [4]
+    assert runs.images == [4]
     for ours, some, x in zip(found, classes, inputs, strict=True):
         same(ours, ask(engine, digest, x, "saliency", some or ["top1"]))
 
@@ -206,7 +191,7 @@ def test_where_answers_are_to_be_the_same_to_the_last_bit_nobody_shares_a_run(sh
     alone = [ask(exact, digest, x, targets=[3]) for x in images]
     runs.clear()
     found = answers(exact, [(question(digest, classes=[3]), {"": x}) for x in images])
-    assert {rows for _, rows in runs} == {1}
+    assert set(runs.images) == {1}
     for ours, theirs in zip(found, alone, strict=True):
         assert not isinstance(ours, Exception)
         assert np.array_equal(ours[0][1], theirs[0][1])

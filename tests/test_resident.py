@@ -160,7 +160,7 @@ def test_a_later_question_finds_the_features_still_on_the_device(shared: Path, p
 
 def test_what_a_session_left_outlives_it(keeping_device):
     session = Runtime("cpu", 2).open(RELU)
-    left = session.forward({"x": LEFT}, 1, here=())["y"]
+    left = session.forward({"x": LEFT}, here=())["y"]
     del session
     gc.collect()
     np.testing.assert_array_equal(left, np.maximum(LEFT, 0))
@@ -186,13 +186,13 @@ def test_tensors_with_rows_stay_and_nothing_else(keeping_device, kind: str):
     model = helper.make_model(helper.make_graph([node], "g", [x], [made]), opset_imports=[helper.make_opsetid("", 21)])
     model.ir_version = 10
     runtime = Runtime("cpu", 2)
-    found = runtime.open(model).forward({"x": LEFT}, 1, here=())["y"]
+    found = runtime.open(model).forward({"x": LEFT}, here=())["y"]
     assert isinstance(found, Resident) == (kind == "numbers")
 
 
 def test_what_the_host_needs_is_there(keeping_device):
     session = Runtime("cpu", 2).open(RELU)
-    assert type(session.forward({"x": LEFT}, 1, here=["y"])["y"]) is np.ndarray
+    assert type(session.forward({"x": LEFT}, here=["y"])["y"]) is np.ndarray
     assert type(session.run({"x": LEFT.T.copy().T})["y"]) is np.ndarray, "and so is all of any other run"
 
 
@@ -202,7 +202,7 @@ def test_a_run_between_devices_can_be_interrupted(keeping_device, monkeypatch: p
     ended.terminate = True
     monkeypatch.setattr(onnxruntime, "RunOptions", lambda: ended)
     with pytest.raises(Interrupted):
-        session.forward({"x": LEFT}, 1, here=())
+        session.forward({"x": LEFT}, here=())
     there: Any = Resident.whole(onnxruntime.OrtValue.ortvalue_from_numpy(LEFT), Place("cpu", 0))
     with pytest.raises(Interrupted):
         session.run({"x": there})

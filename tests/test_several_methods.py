@@ -9,8 +9,8 @@ from backlit_proto import backlit_pb2 as pb
 from backlit_proto.errors import BadQuestion, NotExplainable
 from backlit_proto.tensors import to_tensor
 from backlit_server.engine.engine import Engine
-from backlit_server.engine.runtime import Runtime
 from bare import ask, stored
+from noted import Runs
 
 METHODS = ("grad-cam", "cam", "layer-cam", "fem", "saliency", "score", "integrated-gradients")
 rng = np.random.default_rng(3)
@@ -42,19 +42,13 @@ def test_methods_together_answer_as_they_do_alone(engine: Engine, digest: str):
             np.testing.assert_allclose(heatmap, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
-def test_methods_at_one_layer_share_the_forward_pass(engine: Engine, digest: str, monkeypatch: pytest.MonkeyPatch):
+def test_methods_at_one_layer_share_the_forward_pass(engine: Engine, digest: str, runs: Runs):
     x = rng.normal(size=(2, 1, 40, 40)).astype(np.float32)
     ask(engine, digest, x, "grad-cam")
-    runs, plain = [], Runtime.run
-
-    def counted(self, session, outputs, feeds, *staying):
-        runs.append([name for name, array in feeds.items() if array.shape == x.shape])
-        return plain(self, session, outputs, feeds, *staying)
-
-    monkeypatch.setattr(Runtime, "run", counted)
+    runs.clear()
     together(engine, digest, x + 1, ("grad-cam", "cam", "layer-cam", "xgrad-cam", "fem"))
-    assert sum(bool(names) for names in runs) == 1
-    assert len(runs) == 2, "and one head, which knows the weights of the last layer as well as gradients"
+    assert runs.images == [2]
+    assert len(runs.heads) == 1, "and one head, which knows the weights of the last layer as well as gradients"
 
 
 def test_what_a_model_cannot_answer_does_not_take_the_others_with_it(engine: Engine, shared: Path):

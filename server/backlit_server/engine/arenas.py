@@ -3,7 +3,7 @@
 import functools
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnxruntime
@@ -26,9 +26,9 @@ class Arena:
         self._large = -math.inf
         self._swollen = False
 
-    def before(self, feeds: Mapping[str, np.ndarray], options: onnxruntime.RunOptions) -> None:
-        """Tells a run to shrink the arena in its end, where it is time."""
-        if sum(array.nbytes for array in feeds.values()) > LARGE:
+    def before(self, shares: Sequence[Mapping[str, np.ndarray]], options: onnxruntime.RunOptions) -> None:
+        """Tells a run, or those side by side, to shrink the arena in its end, where it is time."""
+        if sum(array.nbytes for feeds in shares for array in feeds.values()) > LARGE:
             self._large, self._swollen = time.monotonic(), True
         elif self._swollen and time.monotonic() - self._large > CALM:
             options.add_run_config_entry(SHRINK, HOST)

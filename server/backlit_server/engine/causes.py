@@ -7,7 +7,8 @@ import numpy as np
 
 from backlit_proto import backlit_pb2 as pb
 from backlit_server.engine.models import OpenModel
-from backlit_server.engine.sitting import Sitting, part_of
+from backlit_server.engine.sitting import Sitting
+from backlit_server.engine.spreading import part_of
 from backlit_server.engine.targets import Row, seeds
 from backlit_server.engine.verdicts import OK
 from backlit_server.graph import Cut

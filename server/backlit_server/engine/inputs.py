@@ -106,9 +106,9 @@ def image_size(inputs: Mapping[str, np.ndarray], expected: tuple[Spec, ...]) -> 
 def alone(
     inputs: Mapping[str, np.ndarray], expected: tuple[Spec, ...], image: int, count: int = 1
 ) -> dict[str, np.ndarray]:
-    """One image of a batch, or some from that one on."""
-    batched = {one.name for one in expected if one.batched}
-    return {name: array[image : image + count] if name in batched else array for name, array in inputs.items()}
+    """One image of a batch, or some from that one on; what comes beside the model's own inputs goes by images too."""
+    alike = {one.name for one in expected if not one.batched}
+    return {name: array if name in alike else array[image : image + count] for name, array in inputs.items()}
 
 
 def _shape(shape: tuple[int, ...]) -> str:

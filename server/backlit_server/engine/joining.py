@@ -15,14 +15,15 @@ from backlit_server.engine.models import OpenModel
 from backlit_server.engine.providers import CPU
 from backlit_server.engine.questions import Wording
 from backlit_server.engine.runtime import Session
-from backlit_server.engine.sitting import part_of
+from backlit_server.engine.spreading import Runs, rows, spread
 from backlit_server.graph import Spec
 from backlit_server.graph.both_ways import ASKED
 
 Tensors = dict[str, np.ndarray]
-# Numbers in the images of one run on a CPU, whose caches hold no more of what one layer leaves for the next:
-# EfficientNet-Lite0 takes 2.9 ms an image of 224x224 in runs of 4, 3.1 in runs of 8, 3.4 to 3.7 in runs of 16.
-CPU_NUMBERS = 640_000
+# Numbers in the images of one run on a CPU, for each of two threads or more: caches hold no more of what one layer
+# leaves for the next. On two, EfficientNet-Lite0 takes 2.9 ms an image of 224x224 in runs of 4, 3.1 in runs of 8, 3.4
+# to 3.7 in runs of 16.
+CPU_NUMBERS = 320_000
 RUN_BYTES = 64 << 20  # of images or features in one run elsewhere
 SHARED = 32  # images of several questions in one run: all of them wait for its end
 
@@ -66,8 +67,13 @@ class Pass:
     def tensors(self) -> Tensors:
         """What the pass makes of its inputs."""
         if self.made is None:
-            self.made = self.session.forward(self.feeds, self.images, self.here)
+            self.made = rows(self.forward(self.feeds, self.images), slice(0, self.images))
         return self.made
+
+    def forward(self, feeds: Mapping[str, np.ndarray], images: int) -> Runs:
+        """The same pass of these images."""
+        self.session.ran(images)
+        return spread(self.model, self.session, feeds, images, self.here)
 
 
 @dataclass
@@ -135,21 +141,22 @@ def most_images(model: OpenModel, inputs: Mapping[str, np.ndarray]) -> int:
     images = images_in(inputs, model.anatomy.inputs)
     given = [inputs[spec.name] for spec in model.anatomy.inputs if spec.batched]
     if model.plain.provider == CPU:
-        return max(1, CPU_NUMBERS * images // max(1, sum(array.size for array in given)))
+        numbers = CPU_NUMBERS * max(2, model.plain.lanes)
+        return max(1, numbers * images // max(1, sum(array.size for array in given)))
     return max(1, RUN_BYTES * images // max(1, sum(array.nbytes for array in given)))
 
 
 def run_together(passes: Sequence[Pass]) -> None:
     """Makes passes of one kind in one run; where images cannot share one, all are left for each to make its own."""
-    session, model = passes[0].session, passes[0].model
-    if not model.joins(session):
+    first = passes[0]
+    if not first.model.joins(first.session):
         return
     ends = list(accumulate(one.images for one in passes))
-    made = session.forward(_joined(passes), ends[-1], passes[0].here)
-    if any(len(array) % ends[-1] for array in made.values()):
+    runs = first.forward(_joined(passes), ends[-1])
+    if any(len(array) % images for images, made in runs for array in made.values()):
         return
     for one, end in zip(passes, ends, strict=True):
-        one.made = {name: part_of(array, slice(end - one.images, end), ends[-1]) for name, array in made.items()}
+        one.made = rows(runs, slice(end - one.images, end))
 
 
 def _shape(spec: Spec, array: np.ndarray) -> Hashable:

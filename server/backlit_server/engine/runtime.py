@@ -3,9 +3,9 @@
 import functools
 import hashlib
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import onnx
@@ -14,6 +14,7 @@ import onnxruntime
 from backlit_proto.errors import BacklitError, BadModel, BadQuestion, InternalError, Overloaded
 from backlit_server.engine import providers
 from backlit_server.engine.arenas import Arena, emptying, share_cuda_arena, share_host_arena
+from backlit_server.engine.lanes import Feeds, Made, one_thread_pool, side_by_side
 from backlit_server.engine.providers import CPU, CUDA
 from backlit_server.engine.resident import Place, Resident, can_stay, run_bound
 from backlit_server.engine.shortage import shortage
@@ -23,6 +24,8 @@ from backlit_server.story import BACKBONE, OPEN, Stopwatch
 QUIET = 4  # what goes wrong is raised, and told to the caller; it need not fill the log as well
 PRECISE = Execution()
 
+T = TypeVar("T")
+
 Configure = Callable[[onnxruntime.SessionOptions], None]
 Loaded = Callable[[], onnxruntime.InferenceSession]
 
@@ -31,12 +34,6 @@ log = logging.getLogger(__name__)
 
 class Interrupted(Exception):
     """The run was ended from outside: nobody waits for it, and it says nothing about the model."""
-
-
-@functools.cache
-def one_thread_pool(threads: int) -> None:
-    """One pool for all sessions of the process: with one each, two sessions spin against each other."""
-    onnxruntime.set_global_thread_pool_sizes(threads, 1)
 
 
 class Opener(Protocol):
@@ -55,7 +52,8 @@ class Runtime:
     """Opens sessions on one device.
 
     `device`: cpu, cuda, auto (CUDA where it works, CPU elsewhere) or require-cuda, and behind cuda a colon and which.
-    `provider` is what sessions really got: ONNX Runtime falls back to the CPU silently.
+    `provider` is what sessions really got: ONNX Runtime falls back to the CPU silently. `lanes`: how many runs may go
+    side by side.
     """
 
     def __init__(self, device: str, threads: int, execution: Execution = PRECISE) -> None:
@@ -80,6 +78,7 @@ class Runtime:
             share_cuda_arena(int(ordinal), execution.gpu_memory_mb)
         kind = providers.KEEPING.get(self.provider)
         self.place = Place(kind, int(ordinal)) if kind else None
+        self.lanes = 1 if self.place else threads
 
     def open(self, model: onnx.ModelProto, folder: Path | None = None) -> "Session":
         """A session with weights of its own."""
@@ -102,37 +101,37 @@ class Runtime:
         return session
 
     def run(
-        self,
-        session: onnxruntime.InferenceSession,
-        outputs: Sequence[str],
-        feeds: Mapping[str, np.ndarray],
-        staying: Collection[str] = (),
-    ) -> Sequence[Any]:
+        self, session: onnxruntime.InferenceSession, outputs: Sequence[str], feeds: Feeds, staying: Collection[str] = ()
+    ) -> Made:
         """One run, which interrupt() ends at the next node: Interrupted. Outputs in `staying` are left in `place`.
 
         Overloaded when it alone needs more memory than there is: the first time it may be for want of what earlier
         runs left in pieces, which has been given back by then.
         """
-        try:
-            return self._run(session, outputs, feeds, staying)
-        except Overloaded:
-            return self._run(session, outputs, feeds, staying)
+        place = self.place
+        if place and (staying or any(isinstance(given, Resident) for given in feeds.values())):
+            return self._run([feeds], lambda options: run_bound(session, outputs, feeds, options, place, staying))
+        return self._run([feeds], lambda options: session.run(outputs, feeds, options))
 
-    def _run(
-        self,
-        session: onnxruntime.InferenceSession,
-        outputs: Sequence[str],
-        feeds: Mapping[str, np.ndarray],
-        staying: Collection[str],
-    ) -> Sequence[Any]:
+    def side_by_side(
+        self, session: onnxruntime.InferenceSession, outputs: Sequence[str], shares: Sequence[Feeds]
+    ) -> list[Made]:
+        """As run(), of each of these at once; no more of them than `lanes`."""
+        return self._run(shares, lambda options: side_by_side(session, outputs, shares, options))
+
+    def _run(self, shares: Sequence[Feeds], start: Callable[[onnxruntime.RunOptions], T]) -> T:
+        try:
+            return self._attempt(shares, start)
+        except Overloaded:
+            return self._attempt(shares, start)
+
+    def _attempt(self, shares: Sequence[Feeds], start: Callable[[onnxruntime.RunOptions], T]) -> T:
         run_options = onnxruntime.RunOptions()
         run_options.log_severity_level = QUIET
-        self._arena.before(feeds, run_options)
+        self._arena.before(shares, run_options)
         self._running = run_options
         try:
-            if self.place and (staying or any(isinstance(given, Resident) for given in feeds.values())):
-                return run_bound(session, outputs, feeds, run_options, self.place, staying)
-            return session.run(outputs, feeds, run_options)
+            return start(run_options)
         except Exception as error:  # as above
             if run_options.terminate:
                 raise Interrupted from error
@@ -199,6 +198,7 @@ class Session:
 
     def __init__(self, runtime: Runtime, loaded: Loaded, digest: str) -> None:
         self.digest = digest
+        self.lanes = runtime.lanes
         self._runtime = runtime
         self._loaded = loaded
         session = loaded()
@@ -208,22 +208,28 @@ class Session:
         self.inputs = tuple(i.name for i in session.get_inputs())
         self.provider: str = session.get_providers()[0]
 
-    def forward(self, feeds: Mapping[str, np.ndarray], images: int, here: Collection[str]) -> dict[str, np.ndarray]:
-        """As run(), of a pass that is made for so many images; of its outputs the host needs those that are `here`.
+    def ran(self, images: int) -> None:
+        """So many images went through it for one pass, told with the question."""
+        self._runtime.watch.ran(images)
+
+    def forward(self, feeds: Feeds, here: Collection[str]) -> dict[str, np.ndarray]:
+        """As run(), where of the outputs the host needs those that are `here`.
 
         The others stay on a device that keeps them, and are arrays to whoever reads them all the same (resident.py).
         """
-        self._runtime.watch.ran(images)
         return self.run(feeds, [name for name in self.outputs if name not in here] if self._stay else ())
 
-    def run(self, feeds: Mapping[str, np.ndarray], staying: Collection[str] = ()) -> dict[str, np.ndarray]:
+    def side_by_side(self, shares: Sequence[Feeds]) -> list[dict[str, np.ndarray]]:
+        """As run(), of each of these at once; no more of them than `lanes`."""
+        session, run = self._loaded(), self._runtime.side_by_side
+        runs = self._runtime.watch.call(self.stage, lambda: run(session, self.outputs, shares))
+        return [dict(zip(self.outputs, made, strict=True)) for made in runs]
+
+    def run(self, feeds: Feeds, staying: Collection[str] = ()) -> dict[str, np.ndarray]:
         """All outputs by name."""
-        session, watch = self._loaded(), self._runtime.watch
-        before = watch.to(self.stage)
-        try:
-            return dict(zip(self.outputs, self._runtime.run(session, self.outputs, feeds, staying), strict=True))
-        finally:
-            watch.to(before)
+        session, run = self._loaded(), self._runtime.run
+        made = self._runtime.watch.call(self.stage, lambda: run(session, self.outputs, feeds, staying))
+        return dict(zip(self.outputs, made, strict=True))
 
 
 def _advice(data: bytes) -> str:

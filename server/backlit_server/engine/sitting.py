@@ -11,6 +11,7 @@ from backlit_server.engine.answers import Passes
 from backlit_server.engine.findings import findings
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.runtime import Session
+from backlit_server.engine.spreading import part_of, rows, spread
 from backlit_server.engine.superpixels import superpixels
 from backlit_server.engine.targets import Row
 from backlit_server.graph import Cut
@@ -115,7 +116,9 @@ class Sitting:
     def _forward(self, session: Session, images: Array) -> dict[str, Array]:
         inputs = self.model.anatomy.inputs
         feeds = {i.name: self.repeated(i.name, len(images)) if i.batched else self.made[i.name] for i in inputs[1:]}
-        return session.run({self.image: self.native(self.image, images)} | feeds)
+        feeds |= {self.image: self.native(self.image, images)}
+        runs = spread(self.model, session, feeds, len(images), session.outputs)
+        return rows(runs, slice(0, len(images)))
 
     def backward(self, cut: Cut, crossing: Mapping[str, Array], seeds: Array, rules: str = "") -> Array:
         """d(seed . scores)/d(layer) as maps, of images whose tensors cross a cut; seeds are images outer."""
@@ -130,12 +133,6 @@ class Sitting:
             rows = seeds[part.start * targets : part.stop * targets]
             found += _tiled(head.session, some, rows, targets) if cut.rows_tile else _apart(head.session, some, rows)
         return np.concatenate(found)
-
-
-def part_of(array: Array, part: slice, images: int) -> Array:
-    """The rows of a tensor that belong to some of its images."""
-    each = len(array) // images
-    return array[part.start * each : part.stop * each]
 
 
 def _tiled(session: Session, crossing: Mapping[str, Array], seeds: Array, targets: int) -> list[Array]:
