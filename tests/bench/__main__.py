@@ -11,14 +11,14 @@ from pathlib import Path
 from goals import MARK
 
 FOLDER = Path(__file__).parent
-ASIDE = ("growth", "libraries")  # minutes of plots, and packages that are not there by default: by their names alone
+ASIDE = ("growth", "libraries", "triton")  # minutes of plots, packages that are not there by default: by name alone
 
 
 def main() -> int:
     names = [script.stem.removeprefix("bench_") for script in sorted(FOLDER.glob("bench_*.py"))]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"{', '.join(names)}; default: all but {ASIDE[0]}, {ASIDE[1]}"
+        "names", nargs="*", metavar="NAME", help=f"{', '.join(names)}; default: all but {', '.join(ASIDE)}"
     )
     chosen = parser.parse_args().names or [name for name in names if name not in ASIDE]
     outcomes = [run(name) for name in chosen]

@@ -53,10 +53,6 @@ RIVALS = (
     Rival("openvino-xai", "openvino_xai", (1,), Point("", (), "recipro-cam", 1), same=False),
     Rival("dianna", "dianna", (1,), Point("", (), "rise", 1, parameters={"masks": MASKS}), turns=2, same=False),
 )
-NOT_MEASURED = {
-    "tritonclient": "Triton's server comes as a container, and serves what it is given: a row would time one of these "
-    "libraries behind another front",
-}
 HEADER = "network          batch library              its ms   ours ms  times  maps differ by"
 
 
@@ -79,8 +75,6 @@ def main() -> None:
                 if rival.name in told.only and installed(python, rival.module):
                     for batch in rival.batches:
                         print_row(rival, model, batch, python)
-    for name, why in NOT_MEASURED.items():
-        print(f"{name} is not measured: {why}")
 
 
 def installed(python: str, module: str) -> bool:
