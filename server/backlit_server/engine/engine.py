@@ -14,7 +14,7 @@ from backlit_server.engine.ending import Ending, most_heatmaps
 from backlit_server.engine.features import Features
 from backlit_server.engine.frames import frames
 from backlit_server.engine.inputs import image_size, images_in, pieces
-from backlit_server.engine.joining import OWN_NUMBERS, Pass, Run, most_images, run_together
+from backlit_server.engine.joining import Pass, Run, most_images, run_together
 from backlit_server.engine.looking import found
 from backlit_server.engine.models import OpenModel
 from backlit_server.engine.opening import Models
@@ -114,7 +114,7 @@ class Engine:
 def _at_once(model: OpenModel, inputs: Tensors, each: Sequence[Plan]) -> int:
     """How many images go into one run; methods of many passes fill theirs with versions of one image."""
     together = not any(plan.wording.row.many_passes for plan in each)
-    return most_images(model, inputs, OWN_NUMBERS) if together and model.batching[0] else 1
+    return most_images(model, inputs) if together and model.batching[0] else 1
 
 
 TELL: dict[type, Callable[..., Iterable[Answer | None]]] = {

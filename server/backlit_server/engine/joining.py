@@ -24,9 +24,6 @@ Tensors = dict[str, np.ndarray]
 # leaves for the next. On two, EfficientNet-Lite0 takes 2.9 ms an image of 224x224 in runs of 4, 3.1 in runs of 8, 3.4
 # to 3.7 in runs of 16.
 CPU_NUMBERS = 320_000
-# Of one question alone, which nobody waits for: the weights of dense layers are read half as often. A batch of 32 of
-# VGG-11 at half its width takes 1.05 plain passes instead of 1.09, of EfficientNet-Lite0 0.87 to 0.9 instead of 0.83.
-OWN_NUMBERS = 2 * CPU_NUMBERS
 RUN_BYTES = 64 << 20  # of images or features in one run elsewhere
 SHARED = 32  # images of several questions in one run: all of them wait for its end
 
@@ -139,12 +136,12 @@ class Run:
         return self.made[digest]
 
 
-def most_images(model: OpenModel, inputs: Mapping[str, np.ndarray], cpu_numbers: int = CPU_NUMBERS) -> int:
+def most_images(model: OpenModel, inputs: Mapping[str, np.ndarray]) -> int:
     """How many images go into one run of the network."""
     images = images_in(inputs, model.anatomy.inputs)
     given = [inputs[spec.name] for spec in model.anatomy.inputs if spec.batched]
     if model.plain.provider == CPU:
-        numbers = cpu_numbers * max(2, model.plain.lanes)
+        numbers = CPU_NUMBERS * max(2, model.plain.lanes)
         return max(1, numbers * images // max(1, sum(array.size for array in given)))
     return max(1, RUN_BYTES * images // max(1, sum(array.nbytes for array in given)))
 
