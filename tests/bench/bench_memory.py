@@ -45,13 +45,16 @@ FURTHER = ("layer-cam", "hires-cam", "grad-cam++", "xgrad-cam", "gradient-x-inpu
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("table", nargs="*", choices=[*TABLES, "measure"], help="default: all tables")
+    # No choices: of several words of which there may be none, argparse in Python 3.11 takes the empty list for one.
+    parser.add_argument("table", nargs="*", metavar="TABLE", help=f"of {', '.join(TABLES)}; default: all")
     parser.add_argument("--file", type=Path)
     parser.add_argument("--cache-gb", type=int, default=10)
     arguments = parser.parse_args()
     if arguments.table == ["measure"]:
         measure(arguments.file, arguments.cache_gb)
         return
+    if unknown := set(arguments.table).difference(TABLES):
+        parser.error(f"there is no table {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as folder:
         for table in arguments.table or TABLES:
             TABLES[table](Path(folder))
