@@ -14,6 +14,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -108,10 +109,8 @@ def print_row(rival: Rival, model: Path, batch: int, python: str) -> None:
 
 
 def difference(rival: Rival, command: tuple[str, ...], model: Path, batch: int, python: str) -> float:
-    """The largest difference of its maps and ours, as a share of the range of each map."""
-    saved = model.parent / "maps.npy"
-    subprocess.run([python, "-W", "ignore", *command, "--save", str(saved)], check=True)
-    theirs = np.load(saved)
+    """How far its maps and ours are apart."""
+    theirs = saved(python, command, model.parent)
     answers = ask(
         engine_on(model.parent),
         stored(model.parent, model),
@@ -119,7 +118,18 @@ def difference(rival: Rival, command: tuple[str, ...], model: Path, batch: int, 
         rival.ours.method,
         profile=rival.ours.profile,
     )
-    ours = np.stack([heatmap for _, heatmap in answers])
+    return apart(np.stack([heatmap for _, heatmap in answers]), theirs)
+
+
+def saved(python: str, command: Sequence[str], folder: Path) -> np.ndarray:
+    """The maps that a side writes when it is told to."""
+    file = folder / "maps.npy"
+    subprocess.run([python, "-W", "ignore", *command, "--save", str(file)], check=True)
+    return np.load(file)
+
+
+def apart(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """The largest difference of maps, as a share of the range of each map."""
     return float((np.abs(ours - theirs).max((1, 2)) / np.ptp(theirs, (1, 2))).max())
 
 

@@ -10,7 +10,6 @@ import os
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -19,29 +18,24 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "models"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-import numpy as np
-
 import backlit
 from bench_explain import models
+from bench_libraries import apart, installed, saved
+from library_sides import images
 from pairs import ANEW, Side, compare
 from real_server import real_server
-from triton_side import image
 
 CALLER = str(Path(__file__).parent / "caller.py")
 TRITON = str(Path(__file__).parent / "triton_side.py")
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--python", default=sys.executable, help="an interpreter with nvidia-pytriton and onnxruntime")
     parser.add_argument("--turns", type=int, default=9)
     arguments = parser.parse_args()
-    tried = subprocess.run(
-        [arguments.python, "-c", "import pytriton, tritonclient.grpc, onnxruntime"], capture_output=True, check=False
-    )
-    if tried.returncode:
-        print(f"Triton is not measured: {tried.stderr.decode().strip().splitlines()[-1]}")
-        return 0
+    if not all(installed(arguments.python, module) for module in ("pytriton", "tritonclient.grpc", "onnxruntime")):
+        return
     print(f"{len(os.sched_getaffinity(0))} cores")
     print("model                Triton ms  backlit ms  backlit / Triton  maps differ by")
     with tempfile.TemporaryDirectory() as folder, real_server(Path(folder), *ANEW) as address:
@@ -49,23 +43,16 @@ def main() -> int:
             with backlit.connect(address) as server:
                 uploaded = server.upload(model, name=model.stem)
                 explained = uploaded.export(model.with_suffix(".explained.onnx"))
-                apart = difference(arguments.python, explained, uploaded.explain(image(), target=0)[0].heatmap)
+                (answer,) = uploaded.explain(images(1), target=0)
+            command = (TRITON, str(explained))
+            differ = apart(answer.heatmap[None], saved(arguments.python, command, Path(folder)))
             with (
-                Side(TRITON, str(explained), python=arguments.python) as theirs,
+                Side(*command, python=arguments.python) as theirs,
                 Side(CALLER, address, model.stem, "--class-index", "0") as ours,
             ):
                 pair = compare(ours, theirs, arguments.turns, 20)
-            print(f"{model.stem:20} {pair.theirs:9.2f} {pair.ours:11.2f} {pair.ratio:17.2f}  {apart:.1e}", flush=True)
-    return 0
-
-
-def difference(python: str, explained: Path, ours: np.ndarray) -> float:
-    """The largest one between Triton's map and ours, as a share of its range."""
-    saved = explained.with_suffix(".npy")
-    subprocess.run([python, TRITON, str(explained), "--save", str(saved)], check=True)
-    (theirs,) = np.load(saved)
-    return float(np.abs(ours - theirs).max() / np.ptp(theirs))
+            print(f"{model.stem:20} {pair.theirs:9.2f} {pair.ours:11.2f} {pair.ratio:17.2f}  {differ:.1e}", flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
+from library_sides import images
 from pairs import serve
 
 NAME = "explained"
@@ -40,17 +41,16 @@ def main() -> None:
 
 @contextlib.contextmanager
 def server(model: Path) -> Iterator[int]:
-    """Its port, once it is ready."""
+    """The port of one that begins to start, and ends when this does."""
     port = free_port()
     command = [sys.executable, __file__, str(model), "--serve", str(port)]
     # Its workers are a program that loads libpython, and takes the first one that it finds.
     found = {"LD_LIBRARY_PATH": sysconfig.get_config_var("LIBDIR")}
     with (
         model.with_suffix(".log").open("wb") as log,
-        subprocess.Popen(command, env=os.environ | found, stdin=subprocess.PIPE, stdout=log, stderr=log) as process,
+        subprocess.Popen(command, env=os.environ | found, stdin=subprocess.PIPE, stdout=log, stderr=log),
     ):
         yield port
-        process.communicate()
 
 
 def free_port() -> int:
@@ -93,7 +93,7 @@ def caller(port: int) -> Callable[[], np.ndarray]:
     import tritonclient.grpc as triton  # pyright: ignore[reportMissingImports]
 
     client = triton.InferenceServerClient(f"127.0.0.1:{port}")
-    x = image()
+    x = images(1)
 
     def ask() -> np.ndarray:
         given = triton.InferInput("x", x.shape, "FP32")
@@ -102,10 +102,6 @@ def caller(port: int) -> Callable[[], np.ndarray]:
 
     ready(client)
     return ask
-
-
-def image() -> np.ndarray:
-    return np.random.default_rng(0).normal(size=(1, *SHAPE)).astype(np.float32)
 
 
 def ready(client) -> None:
